@@ -1,0 +1,34 @@
+"""Where the peer's ids come from, and how much it is willing to hold. Counters, no randomness: the same inputs give the
+same ids."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+
+class Ids:
+    """Ids such as `item_k3_0007`: a kind, the label of the session, a number."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._counts: Counter[str] = Counter()
+
+    def new(self, kind: str) -> str:
+        """The next id of a kind."""
+        self._counts[kind] += 1
+        return f"{kind}_{self._label}_{self._counts[kind]:04}"
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Bounds of one session. `idle_ms`: audio kept while turn detection hears nobody speak; `turn_ms`: the longest
+    turn."""
+
+    append_bytes: int = 15 * 2**20
+    idle_ms: int = 30_000
+    turn_ms: int = 15 * 60_000
+    items: int = 10_000
+    kept_audio_bytes: int = 64 * 2**20
+    responses: int = 16

@@ -1,0 +1,224 @@
+"""The items of the peer's conversation: their order, their audio, and the words that were heard in it.
+
+An item is kept in the form in which events show it, without audio; the audio of its part lies beside it. Knows nothing
+of responses or of the client. Invariants: ids are unique; `previous_of` gives the neighbour in the list as it is now;
+at most `kept_audio` bytes of audio are held (the oldest goes first; its duration stays known).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from trio_codex.audio import AudioFormat
+from trio_codex.protocol.items import (
+    AssistantMessage,
+    ContentPart,
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    SystemMessage,
+    UserMessage,
+)
+from trio_codex.protocol.peer_effects import explicit
+from trio_codex.protocol.peer_ids import Ids
+from trio_codex.protocol.peer_rules import Refusal
+
+ROOT = "root"
+
+Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage
+OwnItem: TypeAlias = Message | FunctionCall | FunctionCallOutput
+"""The items that this peer keeps; there are no MCP items here."""
+
+_PARTS_BY_ROLE: Final = {
+    "system": ("input_text",),
+    "user": ("input_text", "input_audio", "input_image"),
+    "assistant": ("output_text",),
+}
+
+
+@attrs.define
+class Record:
+    """One item of the conversation. `words`: what was heard in a user's audio (None while the recogniser has not
+    answered).
+
+    `reports_words`: the client wants transcription events of it. `truncated`: what comes later was never heard.
+    """
+
+    item: OwnItem
+    audio: bytearray = attrs.field(factory=bytearray, repr=False)
+    format: AudioFormat = AudioFormat.PCM16
+    audio_bytes: int = 0
+    words: str | None = None
+    awaits_words: bool = False
+    reports_words: bool = False
+    truncated: bool = False
+
+    @property
+    def id(self) -> str:
+        """The item's id, which every item here has."""
+        return self.item.id or ""
+
+    @property
+    def duration_ms(self) -> int:
+        """How long the item's audio is."""
+        return self.format.duration_ms(self.audio_bytes)
+
+    def hear(self, data: bytes) -> None:
+        """More audio of this item."""
+        if self.truncated:
+            return
+        self.audio += data
+        self.audio_bytes += len(data)
+
+    def retrieved(self) -> OwnItem:
+        """The item with its audio."""
+        return self._with_audio_part(audio=bytes(self.audio)) if self.audio else self.item
+
+    def understood(self) -> OwnItem:
+        """The item with the words that were heard in it."""
+        return self._with_audio_part(transcript=self.words) if self.words is not None else self.item
+
+    def transcribe(self, transcript: str | None) -> None:
+        """Put a transcript into the audio part, or take it away."""
+        self.item = self._with_audio_part(transcript=transcript)
+
+    def truncate(self, audio_end_ms: int) -> None:
+        """Nobody heard what comes after; the transcript goes, because nobody knows what it would be."""
+        self.truncated = True
+        self.audio_bytes = self.format.nbytes(audio_end_ms)
+        del self.audio[self.audio_bytes :]
+        self.transcribe(None)
+
+    def _with_audio_part(self, **changes: Any) -> OwnItem:
+        if not isinstance(self.item, (UserMessage, AssistantMessage)):
+            return self.item
+        content = tuple(
+            attrs.evolve(part, **changes) if part.type in ("input_audio", "output_audio") else part
+            for part in self.item.content
+        )
+        return attrs.evolve(self.item, content=content)
+
+
+class ItemList:
+    """The conversation in its order."""
+
+    def __init__(self, *, kept_audio: int, at_most: int) -> None:
+        self._records: dict[str, Record] = {}
+        self._order: list[str] = []
+        self._kept_audio = kept_audio
+        self._at_most = at_most
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._records
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self._records[item_id] for item_id in self._order)
+
+    @property
+    def last(self) -> str | None:
+        """The id of the last item."""
+        return self._order[-1] if self._order else None
+
+    def find(self, item_id: str) -> Record | None:
+        """The item with this id."""
+        return self._records.get(item_id)
+
+    def previous_of(self, item_id: str) -> str | None:
+        """The id of the item before this one, None at the head."""
+        place = self._place(item_id)
+        return self._order[place - 1] if place else None
+
+    def link_of(self, item_id: str) -> dict[str, Any]:
+        """The `previous_item_id` of an event about this item, as keyword arguments."""
+        return explicit(previous_item_id=self.previous_of(item_id))
+
+    def check_room(self, item_id: str | None, previous: str | None) -> None:
+        """Refuse what `add` cannot do."""
+        if item_id in self._records:
+            raise Refusal("invalid_value", f"Error adding item: an item with id '{item_id}' already exists.", "item.id")
+        if previous not in (None, ROOT) and previous not in self._records:
+            raise Refusal(
+                "invalid_value",
+                f"Error adding item: the previous item with id '{previous}' does not exist.",
+                "previous_item_id",
+            )
+        if len(self._order) >= self._at_most:
+            raise Refusal("conversation_full", f"The conversation holds {self._at_most} items; delete some first.")
+
+    def add(self, record: Record, previous: str | None = None) -> None:
+        """Put an item after `previous`: the head for "root", the end for None."""
+        place = {None: len(self._order), ROOT: 0}.get(previous)
+        self._order.insert(self._place(previous or "") + 1 if place is None else place, record.id)
+        self._records[record.id] = record
+        self._forget_old_audio()
+
+    def remove(self, item_id: str) -> None:
+        """Take an item out."""
+        self._order.remove(item_id)
+        del self._records[item_id]
+
+    def made_call(self, call_id: str) -> bool:
+        """Whether there is a function call with this id."""
+        return any(isinstance(record.item, FunctionCall) and record.item.call_id == call_id for record in self)
+
+    def _place(self, item_id: str) -> int:
+        if self._order and self._order[-1] == item_id:
+            return len(self._order) - 1
+        return self._order.index(item_id)
+
+    def _forget_old_audio(self) -> None:
+        held = sum(len(record.audio) for record in self)
+        for record in self:
+            if held <= self._kept_audio:
+                return
+            held -= len(record.audio)
+            record.audio = bytearray()
+
+
+def spoken_by_user(item_id: str) -> UserMessage:
+    """The item that a committed turn becomes."""
+    part = ContentPart(type="input_audio")
+    return UserMessage(id=item_id, object="realtime.item", status="completed", content=(part,))
+
+
+def record_of(item: Item, ids: Ids, format: AudioFormat, *, path: str = "item") -> Record:  # noqa: A002
+    """Make a record of an item that a client sent, with what the server adds to it; raises Refusal."""
+    own = _acceptable(item, path)
+    audio = b"".join(part.audio or b"" for part in own.content) if isinstance(own, UserMessage) else b""
+    filled: dict[str, Any] = {
+        "id": own.id or ids.new("item"),
+        "object": "realtime.item",
+        "status": own.status or "completed",
+    }
+    if isinstance(own, FunctionCall):
+        own = attrs.evolve(own, **filled, call_id=own.call_id or ids.new("call"))
+    elif isinstance(own, FunctionCallOutput):
+        own = attrs.evolve(own, **filled)
+    else:
+        own = attrs.evolve(own, **filled, content=tuple(_silent(part) for part in own.content))
+    record = Record(own, format=format, awaits_words=bool(audio))
+    record.hear(audio)
+    return record
+
+
+def _silent(part: ContentPart) -> ContentPart:
+    return attrs.evolve(part, audio=None, extra={name: value for name, value in part.extra.items() if name != "audio"})
+
+
+def _acceptable(item: Item, path: str) -> OwnItem:
+    if not isinstance(item, OwnItem):
+        supported = "'message', 'function_call', 'function_call_output'"
+        raise Refusal(
+            "invalid_value", f"Invalid value: '{item.type}'. Supported values are: {supported}.", f"{path}.type"
+        )
+    if isinstance(item, Message):
+        supported_parts = _PARTS_BY_ROLE[item.role]
+        for index, part in enumerate(item.content):
+            if part.type not in supported_parts:
+                names = ", ".join(repr(name) for name in supported_parts)
+                message = f"Invalid value: '{part.type}'. Supported values are: {names}."
+                raise Refusal("invalid_value", message, f"{path}.content[{index}].type")
+    return item

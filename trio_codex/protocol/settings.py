@@ -1,0 +1,191 @@
+"""What a user may set on a session, and how it is written on the wire.
+
+`SessionSettings` is flat and sparse: UNSET is not sent, None is sent as null (the API reads null as "off"). The wire is nested;
+the table `_WIRE` is the only place that knows how. `session_object` joins an agent's briefing with the settings: the settings win.
+Nothing here checks values against the API's limits.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal, TypeAlias
+
+import attrs
+
+from trio_codex.agent import Agent, Handoff
+from trio_codex.errors import ConfigurationError
+from trio_codex.tools import Tool
+
+
+class _Unset(enum.Enum):
+    UNSET = "UNSET"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET: Final = _Unset.UNSET
+"""The value of a setting that is not sent at all."""
+
+Unset: TypeAlias = Literal[_Unset.UNSET]
+
+
+@attrs.frozen(kw_only=True)
+class ServerVAD:
+    """Turn detection by silence. Times in ms, `threshold` 0 to 1; the server's defaults are 0.5, 300 ms and 500 ms.
+
+    `idle_timeout_ms` (5,000 to 30,000) lets the agent speak up when nobody says anything. With `create_response=False` the server
+    only reports turns and the asking is left to you; with `interrupt_response=False` speech does not stop a running answer.
+    """
+
+    type: ClassVar[str] = "server_vad"
+    threshold: float | None | Unset = UNSET
+    prefix_padding_ms: int | None | Unset = UNSET
+    silence_duration_ms: int | None | Unset = UNSET
+    idle_timeout_ms: int | None | Unset = UNSET
+    create_response: bool | None | Unset = UNSET
+    interrupt_response: bool | None | Unset = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class SemanticVAD:
+    """Turn detection by what was said. `eagerness`: low, medium, high or auto (= medium), waiting at most 8, 4 or 2 s."""
+
+    type: ClassVar[str] = "semantic_vad"
+    eagerness: str | None | Unset = UNSET
+    create_response: bool | None | Unset = UNSET
+    interrupt_response: bool | None | Unset = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class Transcription:
+    """How the user's audio is transcribed beside the conversation (a separate model, billed separately)."""
+
+    model: str | None | Unset = UNSET
+    language: str | None | Unset = UNSET
+    prompt: str | None | Unset = UNSET
+    delay: str | None | Unset = UNSET
+    languages: Sequence[str] | None | Unset = UNSET
+    keywords: Sequence[str] | None | Unset = UNSET
+
+
+_FORMATS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "pcm16": {"type": "audio/pcm", "rate": 24000},
+    "audio/pcm": {"type": "audio/pcm", "rate": 24000},
+    "g711_ulaw": {"type": "audio/pcmu"},
+    "audio/pcmu": {"type": "audio/pcmu"},
+    "g711_alaw": {"type": "audio/pcma"},
+    "audio/pcma": {"type": "audio/pcma"},
+}
+
+
+@attrs.frozen(kw_only=True)
+class SessionSettings:
+    """What the session overrides of the server's defaults and of the agent; UNSET is not sent, None is sent as null.
+
+    Formats are `audio/pcm` (16 bit, 24,000 Hz, mono), `audio/pcmu` or `audio/pcma` (G.711, 8,000 Hz), as a name or a mapping.
+    `noise_reduction` is `near_field`, `far_field` or a mapping. `output_modalities` is `["audio"]` or `["text"]`. `speed` is 0.25 to
+    1.5 and `max_output_tokens` 1 to 4,096 or "inf". `voice` can not change after the first audio. Limits are the API's.
+    """
+
+    instructions: str | None | Unset = UNSET
+    output_modalities: Sequence[str] | Unset = UNSET
+    voice: str | Mapping[str, Any] | None | Unset = UNSET
+    speed: float | None | Unset = UNSET
+    input_format: str | Mapping[str, Any] | Unset = UNSET
+    output_format: str | Mapping[str, Any] | Unset = UNSET
+    turn_detection: ServerVAD | SemanticVAD | Mapping[str, Any] | None | Unset = UNSET
+    transcription: Transcription | Mapping[str, Any] | None | Unset = UNSET
+    noise_reduction: str | Mapping[str, Any] | None | Unset = UNSET
+    tool_choice: str | Mapping[str, Any] | None | Unset = UNSET
+    max_output_tokens: int | str | None | Unset = UNSET
+    truncation: str | Mapping[str, Any] | None | Unset = UNSET
+    reasoning: Mapping[str, Any] | None | Unset = UNSET
+    parallel_tool_calls: bool | None | Unset = UNSET
+    prompt: Mapping[str, Any] | None | Unset = UNSET
+    tracing: str | Mapping[str, Any] | None | Unset = UNSET
+    include: Sequence[str] | None | Unset = UNSET
+
+    def overlaid(self, other: SessionSettings) -> SessionSettings:
+        """These settings with everything that `other` sets put over them."""
+        return attrs.evolve(self, **{name: value for name, value in _given(other).items()})
+
+    def to_wire(self) -> dict[str, Any]:
+        """The partial session object of a `session.update`; raises ConfigurationError for an unknown audio format."""
+        session: dict[str, Any] = {"type": "realtime"}
+        for name, value in _given(self).items():
+            *nests, key = _WIRE.get(name, (name,))
+            place = session
+            for nest in nests:
+                place = place.setdefault(nest, {})
+            place[key] = _plain(name, value)
+        return session
+
+
+# Where a setting stands in the wire's session object; what is not named here stands at its top under its own name.
+_WIRE: Final[Mapping[str, tuple[str, ...]]] = {
+    "voice": ("audio", "output", "voice"),
+    "speed": ("audio", "output", "speed"),
+    "output_format": ("audio", "output", "format"),
+    "input_format": ("audio", "input", "format"),
+    "turn_detection": ("audio", "input", "turn_detection"),
+    "transcription": ("audio", "input", "transcription"),
+    "noise_reduction": ("audio", "input", "noise_reduction"),
+}
+
+
+def _given(settings: Any) -> dict[str, Any]:
+    """The fields of an attrs value that are set."""
+    fields = {field.name: getattr(settings, field.name) for field in attrs.fields(type(settings))}
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def _plain(name: str, value: Any) -> Any:
+    match value:
+        case ServerVAD() | SemanticVAD():
+            return {"type": value.type, **_given(value)}
+        case Transcription():
+            return {key: list(entry) if isinstance(entry, tuple) else entry for key, entry in _given(value).items()}
+        case str() if name in ("input_format", "output_format"):
+            if value not in _FORMATS:
+                raise ConfigurationError(f"{name}={value!r} is not an audio format; use one of {', '.join(_FORMATS)}")
+            return dict(_FORMATS[value])
+        case str() if name == "noise_reduction":
+            return {"type": value}
+        case str() | bytes() | Mapping():
+            return value
+        case Sequence():
+            return list(value)
+        case _:
+            return value
+
+
+@attrs.frozen(kw_only=True)
+class Briefing:
+    """An agent as it takes part in one session: instructions resolved, and only the tools and handoffs that are enabled."""
+
+    agent: Agent
+    instructions: str
+    tools: tuple[Tool, ...] = ()
+    handoffs: tuple[Handoff, ...] = ()
+
+    def find_tool(self, name: str) -> Tool | None:
+        """The tool of this name, None if there is none."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    def find_handoff(self, name: str) -> Handoff | None:
+        """The handoff of this name, None if there is none. Handoffs come before tools of the same name."""
+        return next((handoff for handoff in self.handoffs if handoff.name == name), None)
+
+
+def session_object(briefing: Briefing, settings: SessionSettings) -> dict[str, Any]:
+    """The session object that puts an agent in charge: what the agent says, overlaid by the settings."""
+    own = SessionSettings(
+        instructions=briefing.instructions, voice=UNSET if briefing.agent.voice is None else briefing.agent.voice
+    )
+    tools = [tool.schema() for tool in briefing.tools] + [handoff.schema() for handoff in briefing.handoffs]
+    return {**own.overlaid(settings).to_wire(), "tools": tools}

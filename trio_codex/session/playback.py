@@ -1,0 +1,84 @@
+"""What should sound now: the session's audio as an iterator, and the place where a sink reports what was heard.
+
+The queue holds one answer. What is taken from it counts as heard until a sink reports; barge-in empties it at once. When nobody has
+ever taken anything, an answer is dropped as the next begins, so that unread audio does not pile up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+import trio
+
+from trio_codex.protocol import Play
+from trio_codex.session.streams import Over
+
+Heard: TypeAlias = Callable[[str, int, int], None]
+
+
+class Speaker:
+    """`session.audio`: `async for pcm in session.audio` gives what should be played next, in whole samples of the output format.
+
+    It ends with the session, as event streams do, and goes on after an interruption with the next answer. Cancel-safe. A second
+    `async for` at the same time raises trio.BusyResourceError.
+    """
+
+    def __init__(self, taken: Heard) -> None:
+        self._taken = taken
+        self._queue: deque[Play] = deque()
+        self._response_id: str | None = None
+        self._listened = False
+        self._over: Over | None = None
+        self._arrived = trio.Event()
+        self._busy = False
+
+    def play(self, effect: Play) -> None:
+        """Queue audio."""
+        if effect.response_id != self._response_id:
+            self._response_id = effect.response_id
+            if not self._listened:
+                self._queue.clear()
+        self._queue.append(effect)
+        self._arrived.set()
+
+    def stop(self) -> None:
+        """Forget everything that was not taken."""
+        self._queue.clear()
+
+    def finish(self, over: Over) -> None:
+        """The session is over; what is queued can still be taken."""
+        self._over = over
+        self._arrived.set()
+
+    def __aiter__(self) -> Speaker:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._busy:
+            raise trio.BusyResourceError("another task iterates over session.audio; there is one speaker")
+        self._busy = self._listened = True
+        try:
+            await trio.lowlevel.checkpoint()
+            while not self._queue:
+                if self._over is not None:
+                    raise self._over()
+                self._arrived = trio.Event()
+                await self._arrived.wait()
+            next_ = self._queue.popleft()
+            self._taken(next_.item_id, next_.content_index, len(next_.data))
+            return next_.data
+        finally:
+            self._busy = False
+
+
+class PlaybackReports:
+    """`session.playback`: where a sink says what was really heard, which is what an interrupted answer is cut to."""
+
+    def __init__(self, played: Heard) -> None:
+        self._played = played
+
+    def played(self, item_id: str, content_index: int, nbytes: int) -> None:
+        """Report that `nbytes` more bytes of this part were heard. From the first report on, only reports count."""
+        self._played(item_id, content_index, nbytes)

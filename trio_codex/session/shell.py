@@ -1,0 +1,201 @@
+"""The shell around the conversation: it performs effects and holds what the verbs wait for.
+
+`perform` is a plain function: no checkpoint can fall between a decision of the core and its consequences, so nobody ever sees half a
+transition and nothing needs a lock. The outbox is unbounded, because only verbs that hold room and the core's own bounded outputs fill
+it; room is counted in frames. When the connection ends, everybody who waits is told, once, here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import attrs
+import trio
+
+from trio_codex.errors import ConnectionLost, TrioCodexError
+from trio_codex.protocol import (
+    CancelTool,
+    ClientEvent,
+    Conversation,
+    Effect,
+    Emit,
+    Note,
+    Play,
+    PrepareHandoff,
+    Send,
+    Settle,
+    StartTimer,
+    StartTool,
+    StopPlayback,
+    ToolCall,
+    encode_client_event,
+)
+from trio_codex.session.playback import Speaker
+from trio_codex.session.streams import Feeds
+from trio_codex.transport import NORMAL
+
+log: Final = logging.getLogger("trio_codex.session")
+
+ROOM: Final = 64
+"""Frames that verbs may have in the outbox before the next one waits."""
+
+
+@attrs.frozen
+class OutgoingFrame:
+    """A frame in the outbox. `room` is True when a verb holds room for it."""
+
+    text: str
+    room: bool
+
+
+@attrs.define(eq=False)
+class Waiting:
+    """What a verb that waits for an answer sleeps on."""
+
+    done: trio.Event = attrs.field(factory=trio.Event)
+    value: Any = None
+    error: TrioCodexError | None = None
+
+
+class Shell:
+    """The state of a session outside the core. The three callables start tasks; the services set them before anything is performed."""
+
+    start_tool: Callable[[ToolCall], None]
+    cancel_tool: Callable[[str], None]
+    prepare_handoff: Callable[[ToolCall], None]
+    start_timer: Callable[[str, float], None]
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+        self.feeds = Feeds()
+        self.speaker = Speaker(conversation.taken)
+        self.outbox, self.outgoing = trio.open_memory_channel[OutgoingFrame](math.inf)
+        self.lost: ConnectionLost | None = None  # the peer ended the connection, or it broke
+        self.closed = False  # we ended it
+        self.told = False  # somebody has been given `lost`
+        self._room = trio.Semaphore(ROOM)
+        self._waiting: dict[str, Waiting] = {}
+
+    # --- performing ------------------------------------------------------------------------------------------------
+
+    def perform(self, effects: Iterable[Effect]) -> bool:
+        """Make effects happen, now and in order; says whether a frame took the room that the calling verb holds."""
+        took_room = False
+        for effect in effects:
+            match effect:
+                case Emit(event):
+                    self.feeds.put(event)
+                case Play():
+                    self.speaker.play(effect)
+                case Send(event, room):
+                    took_room = self._post(event, room=room) or took_room
+                case StopPlayback():
+                    self.speaker.stop()
+                case StartTool(call):
+                    self.start_tool(call)
+                case CancelTool(call_id):
+                    self.cancel_tool(call_id)
+                case PrepareHandoff(call):
+                    self.prepare_handoff(call)
+                case Settle(ticket, value, error):
+                    self._settle(ticket, value, error)
+                case StartTimer(name, seconds):
+                    self.start_timer(name, seconds)
+                case Note(message):
+                    log.info("%s", message)
+        return took_room
+
+    def _post(self, event: ClientEvent, *, room: bool) -> bool:
+        try:
+            self.outbox.send_nowait(OutgoingFrame(encode_client_event(event), room))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False  # the session is over; whoever could care is told by `check_open`
+        return room
+
+    # --- verbs -----------------------------------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Raise trio.ClosedResourceError after our own end, ConnectionLost after the peer's."""
+        if self.lost is not None:
+            self.told = True
+            raise ConnectionLost(self.lost.code, self.lost.reason)
+        if self.closed:
+            raise trio.ClosedResourceError("this session is closed")
+
+    async def wait_room(self) -> None:
+        """Wait until there is room for one more frame of a verb. The only place where such a verb can be cancelled."""
+        self.check_open()
+        await self._room.acquire()
+        self._check_room()
+
+    def take_room_nowait(self) -> None:
+        """The same without waiting; trio.WouldBlock when there is none."""
+        self.check_open()
+        self._room.acquire_nowait()
+
+    def _check_room(self) -> None:
+        try:
+            self.check_open()
+        except BaseException:
+            self._room.release()
+            raise
+
+    def give_back_room(self) -> None:
+        """A frame is written, or the verb needed none."""
+        self._room.release()
+
+    async def wait_settled(self, ticket: str) -> Any:
+        """Wait for the answer of a verb. Raises what the core settled it with, or what `check_open` would raise."""
+        waiting = self._waiting[ticket]
+        try:
+            await waiting.done.wait()
+        finally:
+            del self._waiting[ticket]
+        if waiting.error is not None:
+            raise waiting.error
+        self._check_settled(waiting)
+        return waiting.value
+
+    def expect(self, ticket: str) -> None:
+        """Somebody is going to wait for this ticket; call it before performing the effects that may settle it."""
+        self._waiting[ticket] = Waiting()
+
+    def _settle(self, ticket: str, value: Any, error: TrioCodexError | None) -> None:
+        if waiting := self._waiting.get(ticket):
+            waiting.value, waiting.error = value, error
+            waiting.done.set()
+        elif error is not None:
+            log.info("nobody waits for %s any more, which failed: %s", ticket, error)
+
+    def _check_settled(self, waiting: Waiting) -> None:
+        if waiting.value is _OVER:
+            self.check_open()
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def end(self, lost: ConnectionLost | None) -> None:
+        """The session is over: we ended it (None), or the connection did. The first end counts."""
+        if self.closed or self.lost is not None:
+            return
+        self.closed, self.lost = lost is None, lost
+        self.feeds.finish(self._iteration_over)
+        self.speaker.finish(self._iteration_over)
+        for waiting in self._waiting.values():
+            if not waiting.done.is_set():
+                waiting.value = _OVER
+                waiting.done.set()
+        for _ in range(self._room.statistics().tasks_waiting):
+            self._room.release()
+        self.outbox.close()
+
+    def _iteration_over(self) -> BaseException:
+        if self.lost is None or (self.lost.code == NORMAL and not self.conversation.expired):
+            return StopAsyncIteration()
+        self.told = True
+        return ConnectionLost(self.lost.code, self.lost.reason)
+
+
+_OVER: Final = object()

@@ -1,0 +1,213 @@
+"""How events reach the user: bounded streams that never make the session wait.
+
+Every stream is independent and gets each event once. It holds at most `buffer` events and 16 MiB; when it is full, the oldest audio and
+delta events go first, then the oldest of all, and an `EventsLostEvent` is delivered where each gap is. Entries are numbered, so a
+gap is a number that is missing. The end of the session is the end of every stream: iteration stops, or raises ConnectionLost when
+the connection broke.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from trio_codex.errors import ConfigurationError
+from trio_codex.events import (
+    AudioEvent,
+    EventsLostEvent,
+    HistoryUpdatedEvent,
+    RawModelEvent,
+    SessionEvent,
+    TextDeltaEvent,
+    TranscriptDeltaEvent,
+)
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+
+Over: TypeAlias = Callable[[], BaseException]
+"""Makes the exception that ends an iteration: a new one each time, or it would collect the tracebacks of all."""
+
+_LIGHT: Final = (AudioEvent, TranscriptDeltaEvent, TextDeltaEvent)
+_NOMINAL_BYTES: Final = 256
+
+
+class EventStream:
+    """A stream of a session's events: an async iterator, and a context manager (`with` or `async with`) that closes it.
+
+    Iteration is cancel-safe: an event is taken or it stays. A second `async for` at the same time raises trio.BusyResourceError.
+    """
+
+    def __init__(
+        self, kinds: Iterable[type[SessionEvent]] | None, buffer: int, on_close: Callable[[EventStream], None]
+    ) -> None:
+        if buffer < 1:
+            raise ConfigurationError(f"buffer is {buffer}; a stream holds at least one event")
+        self.kinds = None if kinds is None else tuple(kinds)
+        self.raw = self.kinds is not None and RawModelEvent in self.kinds
+        self._buffer = buffer
+        self._on_close = on_close
+        self._entries: OrderedDict[int, SessionEvent] = OrderedDict()
+        self._light: deque[int] = deque()  # numbers of events that go first; taken ones are skipped lazily
+        self._bytes = 0
+        self._next = 0  # the number of the next event to deliver
+        self._count = 0  # the number of the next event to come
+        self._over: Over | None = None
+        self._arrived = trio.Event()
+        self._busy = False
+
+    def put(self, event: SessionEvent) -> None:
+        """Take an event, dropping old ones for it if there is no room."""
+        if self._over is not None or (self.kinds is not None and not isinstance(event, self.kinds)):
+            return
+        if self.kinds is None and type(event) is RawModelEvent:
+            return
+        number = self._count
+        self._count += 1
+        self._entries[number] = event
+        self._bytes += _size(event)
+        if isinstance(event, _LIGHT):
+            self._light.append(number)
+        while len(self._entries) > self._buffer or self._bytes > MAX_BYTES:
+            self._drop_one()
+        self._arrived.set()
+
+    def finish(self, over: Over) -> None:
+        """No more events will come; what is held can still be taken, then iteration raises what `over` gives."""
+        if self._over is None:
+            self._over = over
+            self._arrived.set()
+
+    def close(self) -> None:
+        """Stop listening; what is held is dropped. Harmless when done twice or after the session's end."""
+        self._entries.clear()
+        self._light.clear()
+        self._bytes = 0
+        self._next = self._count
+        self.finish(StopAsyncIteration)
+        self._on_close(self)
+
+    def _drop_one(self) -> None:
+        while self._light:
+            number = self._light.popleft()
+            if number in self._entries:
+                self._bytes -= _size(self._entries.pop(number))
+                return
+        _, event = self._entries.popitem(last=False)
+        self._bytes -= _size(event)
+
+    def _take(self) -> SessionEvent | None:
+        lost = 0
+        while self._next < self._count and self._next not in self._entries:
+            self._next += 1
+            lost += 1
+        if lost:
+            return EventsLostEvent(lost)
+        if self._next == self._count:
+            return None
+        event = self._entries.pop(self._next)
+        if self._light and self._light[0] == self._next:
+            self._light.popleft()
+        self._next += 1
+        self._bytes -= _size(event)
+        return event
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> SessionEvent:
+        if self._busy:
+            raise trio.BusyResourceError("another task iterates over this stream; give each task a subscription")
+        self._busy = True
+        try:
+            await trio.lowlevel.checkpoint()
+            while (event := self._take()) is None:
+                if self._over is not None:
+                    raise self._over()
+                self._arrived = trio.Event()
+                await self._arrived.wait()
+            return event
+        finally:
+            self._busy = False
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> EventStream:
+        await trio.lowlevel.checkpoint()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+
+class Feeds:
+    """All streams of a session."""
+
+    def __init__(self) -> None:
+        self._streams: list[EventStream] = []
+        self._over: Over | None = None
+
+    @property
+    def raw(self) -> bool:
+        """Whether some stream wants raw events."""
+        return any(stream.raw for stream in self._streams)
+
+    def open(self, kinds: Iterable[type[SessionEvent]] | None, buffer: int) -> EventStream:
+        """One more stream; it has ended already when the session has."""
+        stream = EventStream(kinds, buffer, self._forget)
+        if self._over is not None:
+            stream.finish(self._over)
+        else:
+            self._streams.append(stream)
+        return stream
+
+    def put(self, event: SessionEvent) -> None:
+        """Give an event to every stream that wants it."""
+        for stream in self._streams:
+            stream.put(event)
+
+    def finish(self, over: Over) -> None:
+        """The session is over; `over` makes the exception that says how."""
+        self._over = over
+        for stream in self._streams:
+            stream.finish(over)
+
+    def _forget(self, stream: EventStream) -> None:
+        if stream in self._streams:
+            self._streams.remove(stream)
+
+
+def _size(event: SessionEvent) -> int:
+    match event:
+        case AudioEvent():
+            return _NOMINAL_BYTES + len(event.audio.data)
+        case TranscriptDeltaEvent() | TextDeltaEvent():
+            return _NOMINAL_BYTES + len(event.delta)
+        case HistoryUpdatedEvent():
+            return _NOMINAL_BYTES + 8 * len(event.history)  # the items themselves are shared
+        case RawModelEvent():
+            return _NOMINAL_BYTES + _raw_size(event.data)
+        case _:
+            return _NOMINAL_BYTES
+
+
+def _raw_size(data: Any) -> int:
+    if isinstance(data, str | bytes):
+        return len(data)
+    if isinstance(data, dict):
+        return sum(_NOMINAL_BYTES // 4 + _raw_size(value) for value in data.values())
+    if isinstance(data, list):
+        return sum(_raw_size(value) for value in data)
+    return 8

@@ -1,0 +1,170 @@
+"""Running tools and preparing handoffs: one task and one cancel scope per call, in a nursery of their own.
+
+The reader never waits for user code. Sync tools run in threads under a limiter of the session's own; a thread that does not end by the
+time the session does is abandoned and logged by name. Whatever a tool does, the model gets exactly one output for its call: the
+core sees to that, this module only reports how the call ended. When the session is left, nothing is reported any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import attrs
+import trio
+
+from trio_codex.agent import Agent, resolve_instructions
+from trio_codex.errors import LocalProtocolError, ToolError
+from trio_codex.events import ToolApprovalRequiredEvent
+from trio_codex.protocol import Briefing, ToolCall
+from trio_codex.session.shell import Shell, log
+from trio_codex.tools import CANCELLED, REJECTED, TIMED_OUT, Invocation, Tool, ToolContext, failure_text, serialize
+
+THREADS: Final = 16
+"""Sync tools that run at the same time, per session; more wait."""
+
+
+class RunSync(Protocol):
+    """How a blocking function is run; the testing kit brings one for virtual time."""
+
+    def __call__(self, function: Callable[[], Any], /) -> Awaitable[Any]:
+        """Run it and give its value."""
+        ...
+
+
+@attrs.define(eq=False)
+class _Approval:
+    call: ToolCall
+    decided: trio.Event = attrs.field(factory=trio.Event)
+    approved: bool = False
+    message: str = REJECTED
+
+
+async def brief(agent: Agent, context: Any) -> Briefing:
+    """Resolve an agent for one session: instructions, and what of its tools and handoffs is enabled. Raises what its callables raise."""
+    return Briefing(
+        agent=agent,
+        instructions=await resolve_instructions(agent, context),
+        tools=tuple([tool for tool in agent.tools if await tool.enabled(context, agent)]),
+        handoffs=tuple([handoff for handoff in agent.resolved_handoffs() if await handoff.enabled(context, agent)]),
+    )
+
+
+class ToolRunner:
+    """The running calls of a session. `start` and `cancel` never wait."""
+
+    def __init__(self, shell: Shell, context: Any, run_sync: RunSync | None) -> None:
+        self._shell = shell
+        self._context = context
+        self._run_sync = run_sync or self._in_thread
+        self._limiter = trio.CapacityLimiter(THREADS)
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._approvals: dict[str, _Approval] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Own the tasks of all calls, until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    # --- what the core asks for ------------------------------------------------------------------------------------
+
+    def start(self, call: ToolCall) -> None:
+        """Run a tool in a task of its own."""
+        assert self._nursery is not None
+        assert call.tool is not None
+        self._scopes[call.call_id] = trio.CancelScope()
+        self._nursery.start_soon(self._run, call, call.tool, name=f"tool {call.name}")
+
+    def cancel(self, call_id: str) -> None:
+        """Cancel one call; the model is told."""
+        if scope := self._scopes.get(call_id):
+            scope.cancel(reason="the user interrupted")
+
+    def prepare(self, call: ToolCall) -> None:
+        """Run the callables of a handoff in a task of its own."""
+        assert self._nursery is not None
+        self._nursery.start_soon(self._prepare, call, name=f"handoff {call.name}")
+
+    # --- approval --------------------------------------------------------------------------------------------------
+
+    def decide(self, call_id: str, *, approved: bool, message: str | None = None) -> None:
+        """Approve or reject a call that waits. Raises LocalProtocolError when none does under this id."""
+        approval = self._approvals.get(call_id)
+        if approval is None or approval.decided.is_set():
+            raise LocalProtocolError(
+                f"no tool call {call_id!r} waits for approval; it may have been decided by its deadline"
+            )
+        approval.approved = approved
+        approval.message = message or REJECTED
+        approval.decided.set()
+
+    async def _approved(self, call: ToolCall, tool: Tool) -> _Approval:
+        approval = self._approvals[call.call_id] = _Approval(call, approved=tool.approval_default == "approve")
+        self._shell.feeds.put(ToolApprovalRequiredEvent(call.agent, tool, call.call_id, call.arguments))
+        try:
+            limit = tool.approval_timeout
+            with trio.move_on_after(limit) if limit is not None else trio.CancelScope():
+                await approval.decided.wait()
+        finally:
+            del self._approvals[call.call_id]
+        return approval
+
+    # --- running ---------------------------------------------------------------------------------------------------
+
+    async def _run(self, call: ToolCall, tool: Tool) -> None:
+        scope = self._scopes[call.call_id]
+        output = CANCELLED
+        try:
+            with scope:
+                output = await self._output(call, tool)
+        finally:
+            del self._scopes[call.call_id]
+        self._shell.perform(self._shell.conversation.tool_ended(call.call_id, output, respond=tool.respond))
+
+    async def _output(self, call: ToolCall, tool: Tool) -> str:
+        """The text for the model, whatever happens."""
+        try:
+            invocation = tool.bind(call.arguments, ToolContext(self._context, call.agent, call.call_id))
+            if await invocation.needs_approval():
+                approval = await self._approved(call, tool)
+                if not approval.approved:
+                    return approval.message
+            with trio.move_on_after(tool.timeout) if tool.timeout is not None else trio.CancelScope() as limit:
+                return serialize(await self._call(tool, invocation))
+            if limit.cancelled_caught:
+                assert tool.timeout is not None
+                return TIMED_OUT.format(seconds=tool.timeout)
+        except ToolError as error:
+            return failure_text(error)
+        except Exception as error:
+            log.info("the tool %s raised %s", tool.name, type(error).__name__)
+            return failure_text(error)
+        return CANCELLED
+
+    async def _call(self, tool: Tool, invocation: Invocation) -> Any:
+        if tool.is_async:
+            return await invocation()
+        try:
+            return await self._run_sync(invocation)
+        except trio.Cancelled:
+            log.warning("the sync tool %s was abandoned: its thread runs on until the function returns", tool.name)
+            raise
+
+    async def _in_thread(self, function: Callable[[], Any], /) -> Any:
+        return await trio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=self._limiter)
+
+    async def _prepare(self, call: ToolCall) -> None:
+        assert call.handoff is not None
+        conversation = self._shell.conversation
+        try:
+            await call.handoff.notify(self._context, call.handoff.read_input(call.arguments.strip() or "{}"))
+            target = await brief(call.handoff.target, self._context)
+        except Exception as error:
+            log.info("the handoff %s raised %s", call.name, type(error).__name__)
+            reason = str(error).removeprefix("Error: ") or type(error).__name__
+            effects = conversation.handoff_failed(call.call_id, reason)
+        else:
+            effects = conversation.handoff_prepared(call.call_id, target)
+        self._shell.perform(effects)

@@ -1,0 +1,49 @@
+"""The seam between a session and the network: frames of text, one connection, one owner.
+
+A connector is called with a `Target` and gives an async context manager around a `Transport`. One task sends, one task receives; a
+transport knows nothing of the protocol. The trio-websocket one is the default; the memory one serves tests and the testing kit.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, runtime_checkable
+
+import attrs
+
+__all__ = ["ABNORMAL", "NORMAL", "Connector", "Target", "Transport"]
+
+NORMAL = 1000
+ABNORMAL = 1006
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """Where to connect, with which headers (they hold the key, so they are not shown), in at most `timeout` seconds."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    timeout: float = 10.0
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """One open connection. `ConnectionLost` says that it is over, whoever ended it, also with code 1000."""
+
+    async def send(self, frame: str) -> None:
+        """Write one frame. Cancelling it breaks the connection. Raises ConnectionLost."""
+
+    async def receive(self) -> str | bytes:
+        """Give the next frame. Cancel-safe. Raises ConnectionLost, after all frames that came before the end."""
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye and wait for the peer's; the caller sets the time limit. Never raises, may be called twice."""
+
+
+class Connector(Protocol):
+    """What makes connections. Raises ConnectionFailed when none comes about; leaving the block frees everything at once."""
+
+    def __call__(self, target: Target, /) -> AbstractAsyncContextManager[Transport]:
+        """Connect to the target."""
+        ...

@@ -1,0 +1,245 @@
+"""The default transport: trio-websocket, with what it leaves undone.
+
+It opens TCP and TLS itself, so that each failure is reported as what it is and within the time limit; it watches the stream, so that a
+peer that hangs up during the handshake is noticed at once; it keeps the library's reader in a nursery whose failures become the end
+of the connection instead of an exception in somebody's task; and it closes the socket by force at the end, whatever the peer does.
+Redirects are refused: a key goes only to the host that it is for. Proxies are not supported yet.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import trio
+import trio_websocket
+
+from trio_codex.credentials import ssl_context
+from trio_codex.errors import ConnectionFailed, ConnectionLost
+from trio_codex.transport import ABNORMAL, Target, Transport
+
+__all__ = ["open_websocket"]
+
+_log = logging.getLogger("trio_codex.transport")
+
+_MAX_FRAME: Final = 64 * 1024 * 1024
+_READ_BYTES: Final = 64 * 1024
+_QUEUE: Final = 64  # frames; a full queue would keep trio-websocket from answering pings
+_BODY_SHOWN: Final = 2000
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})")
+
+
+@asynccontextmanager
+async def open_websocket(target: Target, /) -> AsyncIterator[Transport]:
+    """Connect to a ws:// or wss:// URL. Raises ConnectionFailed, ConfigurationError for a bad CA file; leaving the block closes at once."""
+    with trio.CancelScope(deadline=trio.current_time() + target.timeout) as limit:
+        stream = _WatchedStream(await _open_stream(target))
+    if limit.cancelled_caught:
+        raise ConnectionFailed(f"no connection to {_host(target)} within {target.timeout:g} s")
+    try:
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope(deadline=limit.deadline) as limit:
+                transport = await nursery.start(_run, stream, target)
+            if limit.cancelled_caught:
+                raise ConnectionFailed(
+                    f"{_host(target)} did not answer the websocket handshake in {target.timeout:g} s"
+                )
+            if isinstance(transport, ConnectionFailed):
+                raise transport
+            try:
+                yield transport
+            finally:
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        failed, rest = group.split(ConnectionFailed)
+        if failed is None or rest is not None:
+            raise
+        reason = _first(failed)
+        raise reason from reason.__cause__
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+class WebSocketTransport:
+    """A connection over trio-websocket."""
+
+    def __init__(self, websocket: trio_websocket.WebSocketConnection) -> None:
+        self._websocket = websocket
+
+    async def send(self, frame: str) -> None:
+        """Write one frame. Raises ConnectionLost."""
+        try:
+            await self._websocket.send_message(frame)
+        except (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+            raise self._lost() from None
+
+    async def receive(self) -> str | bytes:
+        """Give the next frame. Cancel-safe. Raises ConnectionLost."""
+        try:
+            message: str | bytes = await self._websocket.get_message()
+        except trio_websocket.ConnectionClosed:
+            raise self._lost() from None
+        return message
+
+    async def close(self) -> None:
+        """Exchange close frames. Never raises; set a time limit, for the peer may never answer."""
+        try:
+            await self._websocket.aclose()
+        except Exception as error:  # whatever breaks here, the socket is closed by force right after
+            _log.debug("the closing handshake failed: %r", error)
+
+    def _lost(self) -> ConnectionLost:
+        closed = self._websocket.closed
+        return ConnectionLost(closed.code, closed.reason or "") if closed else ConnectionLost(ABNORMAL)
+
+
+async def _run(
+    stream: _WatchedStream,
+    target: Target,
+    *,
+    task_status: trio.TaskStatus[WebSocketTransport | ConnectionFailed],
+) -> None:
+    """Own trio-websocket's reader: its failures end the connection, and a failed handshake is the answer."""
+    opened = False
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when_over, stream, nursery.cancel_scope)
+            parts = urlsplit(target.url)
+            websocket = await trio_websocket.wrap_client_stream(
+                nursery,
+                stream,  # type: ignore[arg-type] # any stream will do
+                parts.netloc,
+                f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
+                extra_headers=[(name.encode(), value.encode()) for name, value in target.headers],
+                message_queue_size=_QUEUE,
+                max_message_size=_MAX_FRAME,
+                receive_buffer_size=_READ_BYTES,
+            )
+            opened = True
+            stream.opened()
+            task_status.started(WebSocketTransport(websocket))
+    except Exception as error:
+        if opened:
+            _log.debug("the websocket reader failed: %r", error)
+            return
+        rejected = _first(error)
+        if not isinstance(rejected, trio_websocket.ConnectionRejected):
+            task_status.started(ConnectionFailed(f"the websocket handshake with {_host(target)} failed: {rejected}"))
+            return
+        task_status.started(_refused(target, rejected.status_code, rejected.body or b""))
+        return
+    if not opened:
+        task_status.started(stream.what_it_said(target))
+
+
+async def _cancel_when_over(stream: _WatchedStream, scope: trio.CancelScope) -> None:
+    """A peer that hangs up during the handshake would leave trio-websocket waiting for ever."""
+    if not await stream.wait_over():
+        scope.cancel()
+
+
+class _WatchedStream(trio.abc.Stream):
+    """A stream that remembers what a peer said before the handshake was through, and notices when it hangs up by then."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._said: bytearray | None = bytearray()
+        self._over = trio.Event()
+
+    async def wait_over(self) -> bool:
+        """Wait until the handshake is through (True) or the peer has hung up (False)."""
+        await self._over.wait()
+        return self._said is None
+
+    def opened(self) -> None:
+        self._said = None
+        self._over.set()
+
+    def what_it_said(self, target: Target) -> ConnectionFailed:
+        head, _, body = bytes(self._said or b"").partition(b"\r\n\r\n")
+        status = _STATUS_LINE.match(head)
+        if status is None:
+            what = "is not a websocket server" if head else "hung up during the websocket handshake"
+            return ConnectionFailed(f"{_host(target)} {what}")
+        return _refused(target, int(status[1]), body)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self._stream.receive_some(max_bytes)
+        if self._said is not None:
+            if data and len(self._said) < _READ_BYTES:
+                self._said += data
+            elif not data:
+                self._over.set()
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _open_stream(target: Target) -> trio.abc.Stream:
+    parts = urlsplit(target.url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    context = ssl_context() if parts.scheme == "wss" else None
+    try:
+        tcp = await trio.open_tcp_stream(host, port)
+    except OSError as error:
+        raise ConnectionFailed(f"cannot reach {_host(target)}: {error}") from error
+    if context is None:
+        return tcp
+    stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
+    try:
+        await stream.do_handshake()
+    except (trio.BrokenResourceError, ssl.SSLError, OSError) as error:
+        await trio.aclose_forcefully(stream)
+        raise ConnectionFailed(_tls_message(target, error)) from error
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return stream
+
+
+def _tls_message(target: Target, error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+    why = getattr(cause, "verify_message", None) or str(cause)
+    return (
+        f"the TLS handshake with {_host(target)} failed: {why}. "
+        "A private CA is named by CODEX_CA_CERTIFICATE or SSL_CERT_FILE (a PEM file)"
+    )
+
+
+def _refused(target: Target, status: int, body: bytes) -> ConnectionFailed:
+    text = body[:_BODY_SHOWN].decode(errors="replace")
+    hint = {
+        401: "; check the API key",
+        403: "; this key may not use it",
+        404: "; check the URL and the model",
+        429: "; too many requests, or no quota left",
+    }.get(status, "")
+    if 300 <= status < 400:
+        hint = "; redirects are not followed, because the key is for this host only"
+    return ConnectionFailed(
+        f"{_host(target)} refused the websocket with HTTP status {status}{hint}", status=status, body=text
+    )
+
+
+def _host(target: Target) -> str:
+    parts = urlsplit(target.url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
