@@ -204,7 +204,7 @@ def _checked_url(url: str, schemes: tuple[str, ...], where: str) -> SplitResult:
         parts = urlsplit(url)
         usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
+        parts, usable = SplitResult("", "", "", "", ""), False
     if not usable or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ConfigurationError(f"{where} must be a URL that begins with {expected} and a host")
     if parts.username is not None or parts.password is not None:

@@ -201,7 +201,7 @@ def structure_class(cls: type[Wire]) -> Structure:
         except Misfit as misfit:
             misfit.steps.append(name)
             raise
-        if not required <= value.keys():
+        if required and not required <= value.keys():
             raise missing(value, (*constants, *hooks), required)
         for name in binary:
             if state[name] is not None and not re_encodes(value[name]):

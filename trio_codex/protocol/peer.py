@@ -94,6 +94,11 @@ class Peer:
             self._turns.detector(),
         ]
 
+    def expire(self) -> list[PeerEffect]:
+        """The session is over: it has lasted as long as it may."""
+        message = "Your session hit the maximum duration."
+        return [self._error(Refusal("session_expired", message), None)]
+
     # --- what the client sends -------------------------------------------------------------------------------------
 
     def receive_frame(self, frame: str | bytes) -> list[PeerEffect]:

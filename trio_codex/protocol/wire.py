@@ -1,8 +1,9 @@
 """What all wire classes have in common, and what a value that does not fit is.
 
-Wire classes are frozen attrs classes with the field names of the wire. Whatever the fields cannot say is kept in `extra`: unknown
-fields, explicit nulls, base64 that does not re-encode to itself, the beta-era name of an event. How classes and JSON become one
-another is `convert`'s business.
+Wire classes are frozen attrs classes with the field names of the wire. Whatever the fields cannot say is kept in `extra`:
+unknown fields, explicit nulls, base64 that does not re-encode to itself, the beta-era name of an event. How classes and JSON
+become one another is `convert`'s business, which builds them by their `__dict__` (hence `slots=False`): that is what lets
+decoding keep up with the parser.
 """
 
 import types
@@ -18,8 +19,8 @@ __all__ = ["FromClient", "FromServer", "Misfit", "Unknown", "UnknownEvent", "Unt
 class Wire:
     """Base of every class that stands for a JSON object; `extra` keeps what the fields cannot say.
 
-    A `ClassVar` named `type` or `role` is a field with that one value; `tag` is the `type` of a class that has `type` as a
-    field; `older` are names of the beta era under which the same object arrives.
+    A `ClassVar` named `type` or `role` is a field with that one value; `tag` is the `type` of a class that has `type` as
+    a field; `older` are names of the beta era under which the same object arrives.
     """
 
     older: ClassVar[tuple[str, ...]] = ()

@@ -1,8 +1,8 @@
 """One answer on its way: what a responder says becomes speech and deltas.
 
-A text is spoken sentence by sentence, so that the first sound does not wait for the last word; a word of the transcript goes out with
-each piece of audio, the rest with the end of its sentence. As fast as the engine speaks and the client takes it, which is faster
-than real time. Knows the peer's progress verbs and nothing of the connection.
+A text is spoken sentence by sentence, so that the first sound does not wait for the last word; a word of the transcript
+goes out with each piece of audio, the rest with the end of its sentence. As fast as the engine speaks and the client
+takes it, which is faster than real time. Knows the peer's progress verbs and nothing of the connection.
 """
 
 from __future__ import annotations

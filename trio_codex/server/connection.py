@@ -1,11 +1,12 @@
 """One realtime session at the server: the peer, and everything that performs its effects, over a seam of text frames.
 
-Knows nothing of websockets or HTTP: the line may be a socket or a pair of memory channels under a virtual clock. A session is a
-nursery with a reader, a writer, one task per turn that is being recognised and one per response. The reader performs effects
-synchronously and never waits for an answer; it waits only for a client that does not take what it asked for.
+Knows nothing of websockets or HTTP: the line may be a socket or a pair of memory channels under a virtual clock. A
+session is a nursery with a reader, a writer, one task per turn that is being recognised and one per response. The
+reader performs effects synchronously and never waits for an answer; it waits only for a client that does not take what
+it asked for.
 
-Invariants: only the writer sends; what the peer decided is performed before the next thing is decided; nothing runs when `serve`
-returns.
+Invariants: only the writer sends; what the peer decided is performed before the next thing is decided; nothing runs
+when `serve` returns.
 """
 
 from __future__ import annotations

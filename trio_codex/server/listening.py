@@ -1,8 +1,8 @@
 """The ears of one session: audio in, turns and words out.
 
-What the client appends is heard in small pieces, in order: the recogniser that listens to the open turn gets it, and the turn
-detector, whose events go to the peer at once. Recognition runs while the user speaks, in one task per turn; a turn whose recogniser
-died is heard once more, whole. Every turn that the peer wants finished is answered exactly once.
+What the client appends is heard in small pieces, in order: the recogniser that listens to the open turn gets it, and
+the turn detector, whose events go to the peer at once. Recognition runs while the user speaks, in one task per turn; a
+turn whose recogniser died is heard once more, whole. Every turn that the peer wants finished is answered exactly once.
 """
 
 from __future__ import annotations
@@ -175,5 +175,3 @@ class Ears:
     @staticmethod
     def _decoded(audio: bytes, form: AudioFormat) -> bytes:
         return Transcoder(form, AudioFormat.PCM16).feed(audio, last=True)
-
-

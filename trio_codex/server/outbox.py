@@ -1,7 +1,8 @@
 """The frames that wait to be written to one client.
 
-Putting a frame never waits, so that performing effects has no checkpoint; whoever produces waits for room before it produces more.
-So a slow client holds up its own answers and, at the hard bound, the reading of what it sends; it cannot grow memory.
+Putting a frame never waits, so that performing effects has no checkpoint; whoever produces waits for room before it
+produces more. So a slow client holds up its own answers and, at the hard bound, the reading of what it sends; it cannot
+grow memory.
 """
 
 from __future__ import annotations

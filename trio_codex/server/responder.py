@@ -13,8 +13,8 @@ __all__ = ["Answer", "AnswerRequest", "Responder"]
 class Answer(Protocol):
     """How a responder answers: any number of these, in order; nothing at all is an empty response.
 
-    Both wait until the client has taken enough of what was said before, and are cancelled when the client or the user's voice
-    interrupts the response. Their effect up to there stands.
+    Both wait until the client has taken enough of what was said before, and are cancelled when the client or the user's
+    voice interrupts the response. Their effect up to there stands.
     """
 
     async def say(self, text: str) -> None:

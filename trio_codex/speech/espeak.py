@@ -1,7 +1,8 @@
 """One of the synthesiser's engines, inside its worker: espeak-ng by ctypes, from the package espeakng-loader.
 
-The library is GPLv3+, which is one reason why it is loaded in a process of its own and comes only with an extra. Its state is
-global: one utterance at a time, every parameter set for each. Audio leaves through a callback, some 60 ms at a time.
+The library is GPLv3+, which is one reason why it is loaded in a process of its own and comes only with an extra. Its
+state is global: one utterance at a time, every parameter set for each. Audio leaves through a callback, some 60 ms at
+a time.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Espeak:
         return ""
 
     def _hear(self, samples: Any, count: int, _events: Any) -> int:
-        assert self._utterance is not None
+        if self._utterance is None:
+            return 1
         return self._utterance.hear(ctypes.string_at(samples, 2 * count) if samples else b"")
 
 
@@ -69,7 +71,7 @@ class _Utterance:
             pcm = self._resampler.feed(pcm, last=last)
             if pcm:
                 self._job.say(pcm)
-        except Exception as error:  # noqa: BLE001 - raised again in `end`
+        except Exception as error:  # raised again in `end`
             self._failure = error
         return int(self._failure is not None)
 

@@ -1,9 +1,9 @@
 """The frames between this process and a worker: length, kind, number of the job, payload. Used on both sides; no I/O, no Trio.
 
-A job is BEGIN (JSON settings), any number of DATA, END downwards, and DATA, PARTIAL and exactly one DONE or FAILED upwards. CANCEL
-may come at any time and is answered by DONE, if the job is not over already. Frames of other jobs than the present one are stale
-and mean nothing. A frame downwards is never longer than what a pipe takes at once or not at all, so that a cancelled write leaves
-no half frame behind.
+A job is BEGIN (JSON settings), any number of DATA, END downwards, and DATA, PARTIAL and exactly one DONE or FAILED
+upwards. CANCEL may come at any time and is answered by DONE, if the job is not over already. Frames of other jobs
+than the present one are stale and mean nothing. A frame downwards is never longer than what a pipe takes at once or
+not at all, so that a cancelled write leaves no half frame behind.
 """
 
 from __future__ import annotations

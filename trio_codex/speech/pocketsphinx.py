@@ -1,8 +1,8 @@
 """The recogniser's engine, inside its worker: pocketsphinx with its general English model.
 
-One decoder for the life of the process (loading takes half a second), brought back to its first state before every utterance, so
-that the same audio always gives the same words: the front end's adaptation (mean, noise) is forgotten, and one utterance of
-silence after loading takes away the difference between a fresh decoder and a used one.
+One decoder for the life of the process (loading takes half a second), brought back to its first state before every
+utterance, so that the same audio always gives the same words: the front end's adaptation (mean, noise) is forgotten,
+and one utterance of silence after loading takes away the difference between a fresh decoder and a used one.
 """
 
 from __future__ import annotations

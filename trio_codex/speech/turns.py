@@ -1,11 +1,12 @@
 """Turn detection: where speech starts and stops in a stream of audio.
 
-Owns the decision, nothing else: no Trio, no process, no clock; time is the number of samples heard, so the same audio gives the same
-events in any chunking. It runs in the event loop's own process, because 20 ms of audio cost some 20 µs (a pipe to a worker costs
-more) and importing pocketsphinx's detector costs 1 MB and no GIL-bound decoding.
+Owns the decision, nothing else: no Trio, no process, no clock; time is the number of samples heard, so the same audio
+gives the same events in any chunking. It runs in the event loop's own process, because 20 ms of audio cost some 20 µs
+(a pipe to a worker costs more) and importing pocketsphinx's detector costs 1 MB and no GIL-bound decoding.
 
-A frame of 20 ms is voiced if pocketsphinx's voice activity detector says so and it is loud enough: above a fixed floor (digital
-silence, line noise) and above the noise of the last seconds (the detector alone takes loud hiss or a steady tone for speech).
+A frame of 20 ms is voiced if pocketsphinx's voice activity detector says so and it is loud enough: above a fixed
+floor (digital silence, line noise) and above the noise of the last seconds (the detector alone takes loud hiss or a
+steady tone for speech).
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ class SpeechStopped:
 class TurnDetector:
     """Finds where speech starts and stops in a stream of audio; synchronous, about 20 µs per 20 ms.
 
-    `threshold` (0 to 1): higher asks for louder, clearer speech. `prefix_padding_ms`: how much before the first voiced sample belongs
-    to the turn. `silence_duration_ms`: how long a silence ends it. Positions are ms from the beginning of all audio fed, plus
-    `origin_ms` (for a detector that takes over in mid-stream). Speech is noticed about 150 ms after it began. Raises
-    ConfigurationError for settings out of range and without the extra `local`.
+    `threshold` (0 to 1): higher asks for louder, clearer speech. `prefix_padding_ms`: how much before the first
+    voiced sample belongs to the turn. `silence_duration_ms`: how long a silence ends it. Positions are ms from the
+    beginning of all audio fed, plus `origin_ms` (for a detector that takes over in mid-stream). Speech is noticed
+    about 150 ms after it began. Raises ConfigurationError for settings out of range and without the extra `local`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Which voice of an engine stands for which voice name of the API, and the numbers that make it sound different.
 
-The names are only names here: nothing of the originals is imitated. A name that is not known gets one of these voices, always the
-same one. Plain data; read by the workers.
+The names are only names here: nothing of the originals is imitated. A name that is not known gets one of these
+voices, always the same one. Plain data; read by the workers.
 """
 
 from __future__ import annotations

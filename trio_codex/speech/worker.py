@@ -1,9 +1,9 @@
 """The inside of a worker process: one engine, one job at a time, frames on the pipes that were standard input and output.
 
-Imports no Trio. Everything the engine has loaded stays warm between jobs. The process ends as soon as the other end of its standard
-input is gone, which also a parent killed by SIGKILL brings about; a thread watches for that, so that it holds in the middle of a job.
-(PR_SET_PDEATHSIG does not do: it fires when the *thread* that started the process ends, and Trio starts processes from a cache of
-threads that end after ten idle seconds.)
+Imports no Trio. Everything the engine has loaded stays warm between jobs. The process ends as soon as the other end
+of its standard input is gone, which also a parent killed by SIGKILL brings about; a thread watches for that, so that
+it holds in the middle of a job. (PR_SET_PDEATHSIG does not do: it fires when the *thread* that started the process
+ends, and Trio starts processes from a cache of threads that end after ten idle seconds.)
 """
 
 from __future__ import annotations
@@ -11,15 +11,23 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, NoReturn, Protocol
 
 from trio_codex.speech.framing import Frame, FrameReader, Kind, encode
 
 __all__ = ["Engine", "Job", "JobCancelled", "main"]
+
+_ENGINES = {
+    "espeak-ng": ("espeak", "Espeak"),
+    "flite": ("flite", "Flite"),
+    "pocketsphinx": ("pocketsphinx", "Pocketsphinx"),
+}
 
 
 class JobCancelled(Exception):  # noqa: N818 - not an error
@@ -60,7 +68,7 @@ class _Line:
     def _read(self) -> None:
         data = os.read(self._source, 1 << 16)
         if not data:
-            os._exit(0)
+            _end()
         self._frames.extend(self._reader.feed(data))
 
 
@@ -98,13 +106,19 @@ def main(role: str) -> None:
     line = _Line(sys.stdin.fileno(), os.dup(sys.stdout.fileno()))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        engine = _ENGINES[role]()
-    except Exception as error:  # noqa: BLE001 - it is for the parent to judge
+        engine = _load(role)
+    except Exception as error:  # it is for the parent to judge
         line.send(Kind.FAILED, 0, _describe(error))
         sys.exit(1)
     line.send(Kind.READY, 0)
     while True:
         _do_next_job(line, engine)
+
+
+def _load(role: str) -> Engine:
+    module, name = _ENGINES[role]
+    engine: Engine = getattr(import_module(f"trio_codex.speech.{module}"), name)()
+    return engine
 
 
 def _do_next_job(line: _Line, engine: Engine) -> None:
@@ -115,7 +129,7 @@ def _do_next_job(line: _Line, engine: Engine) -> None:
         result = engine.run(Job(line, frame.job, json.loads(frame.payload)))
     except JobCancelled:
         line.send(Kind.DONE, frame.job)
-    except Exception as error:  # noqa: BLE001 - it is for the parent to judge
+    except Exception as error:  # it is for the parent to judge
         line.send(Kind.FAILED, frame.job, _describe(error))
     else:
         line.send(Kind.DONE, frame.job, result.encode())
@@ -129,29 +143,11 @@ def _die_with_parent() -> None:
     hangup = select.poll()
     hangup.register(sys.stdin.fileno(), 0)
     hangup.poll()
+    _end()
+
+
+def _end() -> NoReturn:
+    # Also what the engine may have started; but only if this process was made the leader of a group.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
-
-
-def _load_pocketsphinx() -> Engine:
-    from trio_codex.speech.pocketsphinx import Pocketsphinx
-
-    return Pocketsphinx()
-
-
-def _load_espeak() -> Engine:
-    from trio_codex.speech.espeak import Espeak
-
-    return Espeak()
-
-
-def _load_flite() -> Engine:
-    from trio_codex.speech.flite import Flite
-
-    return Flite()
-
-
-_ENGINES: dict[str, Callable[[], Engine]] = {
-    "espeak-ng": _load_espeak,
-    "flite": _load_flite,
-    "pocketsphinx": _load_pocketsphinx,
-}

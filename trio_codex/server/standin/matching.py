@@ -1,24 +1,23 @@
 """Which of an agent's functions fits what was said, by the words they share.
 
-A function is known by its name, its description and its parameters; a word counts by where it stands and by how few functions have
-it. Pure, no language model: it errs on the side of not calling.
+A function is known by its name, its description and its parameters; a word counts by where it stands and by how few
+functions have it. Pure, no language model: it errs on the side of not calling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from trio_codex.server.standin.lexicon import BOILERPLATE
 from trio_codex.server.standin.words import content, likeness
 
 THRESHOLD: Final = 1.5
 IN_NAME, IN_DESCRIPTION, IN_CHOICES, IN_PARAMETERS = 2.0, 1.0, 1.0, 0.5
 
-# Words that say what functions are like, not what this one is for.
-_BOILERPLATE: Final = frozenset(
-    "agent call complete current data do fetch for function get given handle handoff help information lookup look make "
-    "parameter perform provide request result retrieve return returns run service set specified tool transfer use user value".split()
-)
+# A handoff is named after its agent, in lower case; the capitals that part the words are in the description.
+_AGENT: Final = re.compile(r"\bto the (.{1,64}?) agent\b")
 
 Vocabulary = dict[str, float]
 
@@ -27,19 +26,14 @@ def best_match(text: str, functions: Sequence[Mapping[str, Any]]) -> Mapping[str
     """The function that fits best, None when none fits well enough; the first of equals."""
     said = list(dict.fromkeys(content(text)))
     vocabularies = [_vocabulary(function) for function in functions]
-    scores = [_score(said, vocabulary, vocabularies) for vocabulary in vocabularies]
-    best = max(scores, default=0.0)
-    return functions[scores.index(best)] if best >= THRESHOLD else None
-
-
-def _score(said: Iterable[str], vocabulary: Vocabulary, everybodys: Sequence[Vocabulary]) -> float:
-    score = 0.0
-    for word in said:
-        weight = _weight(word, vocabulary)
-        if weight:
-            shared_by = sum(_weight(word, other) > 0 for other in everybodys)
-            score += weight / shared_by**0.5
-    return score
+    shared_by = {word: sum(_weight(word, vocabulary) > 0 for vocabulary in vocabularies) for word in said}
+    best, best_rank = None, 0.0
+    for function, vocabulary in zip(functions, vocabularies, strict=True):
+        weights = {word: _weight(word, vocabulary) for word in said}
+        rank = sum(weight / shared_by[word] ** 0.5 for word, weight in weights.items() if weight)
+        if sum(weights.values()) >= THRESHOLD and rank > best_rank:
+            best, best_rank = function, rank
+    return best
 
 
 def _weight(word: str, vocabulary: Vocabulary) -> float:
@@ -51,11 +45,13 @@ def _vocabulary(function: Mapping[str, Any]) -> Vocabulary:
 
     def learn(text: str, weight: float) -> None:
         for word in content(text):
-            if word not in _BOILERPLATE:
+            if word not in BOILERPLATE:
                 vocabulary[word] = max(weight, vocabulary.get(word, 0.0))
 
+    description = str(function.get("description") or "")
     learn(function["name"], IN_NAME)
-    learn(function.get("description") or "", IN_DESCRIPTION)
+    learn(" ".join(_AGENT.findall(description)), IN_NAME)
+    learn(description, IN_DESCRIPTION)
     properties = (function.get("parameters") or {}).get("properties")
     for name, schema in (properties if isinstance(properties, Mapping) else {}).items():
         learn(name, IN_PARAMETERS)

@@ -1,6 +1,8 @@
-"""English words as the stand-in needs them: tokens, stems, likeness, numbers, and the phrases that follow a preposition.
+"""English words as the stand-in needs them: tokens, stems, likeness, numbers, and the phrases that follow a
+preposition.
 
-Made for what a recogniser writes down, which is lower case, without punctuation and sometimes a little wrong. Pure functions.
+Made for what a recogniser writes down, which is lower case, without punctuation and sometimes a little wrong. Pure
+functions.
 """
 
 from __future__ import annotations
@@ -8,29 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from typing import Final
 
 import attrs
 
-STOP_WORDS: Final = frozenset(
-    "a about again am an and any are as at be been but by can could did do does for from give had has have he hello her hey hi "
-    "him how i if in into is it its just let like may me might my need no not now of off ok okay on or our please right she "
-    "should so some tell than thank thanks that the their them then there these they this those to too us want was we were "
-    "what when where which who whom whose why will with would yes you your".split()
+from trio_codex.server.standin.lexicon import (
+    ARTICLES,
+    PHRASE_ENDS,
+    PREPOSITIONS,
+    SCALES,
+    STOP_WORDS,
+    SUFFIXES,
+    TENS,
+    UNITS,
 )
-_SUFFIXES: Final = ("ations", "ation", "ments", "ment", "ings", "ing", "ers", "ies", "ied", "ed", "es", "ly", "er", "s", "e", "y")
-_UNITS: Final = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
-    )
-}
-_TENS: Final = {
-    word: 10 * value
-    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
-}
-_SCALES: Final = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 
 
 def tokens(text: str) -> list[str]:
@@ -46,7 +38,7 @@ def content(text: str) -> list[str]:
 
 def stem(word: str) -> str:
     """What a word shares with its other forms; at least three letters."""
-    for suffix in _SUFFIXES:
+    for suffix in SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3:
             return word.removesuffix(suffix)
     return word
@@ -94,27 +86,18 @@ def _number_at(words: Sequence[str], at: int) -> tuple[int | float | None, int]:
     total, part, end, seen = 0, 0, at, False
     while end < len(words):
         word = words[end]
-        if word in _UNITS and (not seen or part % 10 == 0 and part % 100 != 10):
-            part += _UNITS[word]
-        elif word in _TENS and part % 100 == 0:
-            part += _TENS[word]
+        if word in UNITS and (not seen or (part % 10 == 0 and part % 100 != 10)):
+            part += UNITS[word]
+        elif word in TENS and part % 100 == 0:
+            part += TENS[word]
         elif word == "hundred" and seen:
             part *= 100
-        elif word in _SCALES and seen:
-            total, part = total + part * _SCALES[word], 0
+        elif word in SCALES and seen:
+            total, part = total + part * SCALES[word], 0
         else:
             break
         end, seen = end + 1, True
     return (total + part if seen else None), end
-
-
-_PREPOSITIONS: Final = (
-    "in", "for", "to", "at", "from", "of", "about", "on", "with", "named", "called", "saying", "near", "into", "by", "until",
-)  # fmt: skip
-_PHRASE_ENDS: Final = frozenset(
-    (*_PREPOSITIONS, "and", "please", "today", "tomorrow", "tonight", "now", "right", "is", "are", "was", "will", "that", "or")
-)
-_ARTICLES: Final = frozenset("a an the my our your his her their some".split())
 
 
 @attrs.frozen
@@ -129,15 +112,15 @@ def phrases(text: str) -> Iterator[Phrase]:
     """The phrases behind the prepositions of a text, in order, as they are written there."""
     words = re.findall(r"[^\s,.;:!?]+(?:\.\d+)?|[,.;:!?]", text)
     for at, word in enumerate(words):
-        if word.lower() not in _PREPOSITIONS:
+        if word.lower() not in PREPOSITIONS:
             continue
         taken: list[str] = []
         for follower in words[at + 1 :]:
-            if follower.lower() in _PHRASE_ENDS or follower in ",.;:!?":
+            if follower.lower() in PHRASE_ENDS or follower in ",.;:!?":
                 break
-            if taken or follower.lower() not in _ARTICLES:
+            if taken or follower.lower() not in ARTICLES:
                 taken.append(follower)
-        if taken:
+        if taken and not (len(taken) <= 2 and numbers(taken[0])):  # "for five minutes" is a number, and found as one
             yield Phrase(word.lower(), " ".join(taken))
 
 

@@ -1,0 +1,62 @@
+"""What is checked, and how: `nox -s lint types tests`, or one of the sessions below."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "architecture", "tests", "examples"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str, extras: str = "local,mic") -> None:
+    """Install the project in development mode with its test tools."""
+    wanted = nox.project.dependency_groups(PROJECT, *groups) if groups else ()
+    session.install("-e", f".[{extras}]", *wanted)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff for style and errors, flake8-async for structured concurrency."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("flake8-async", "--enable=ASYNC", "--disable=ASYNC109", *session.posargs, "trio_codex", "examples")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy on the package, pyright on what users see of it."""
+    install(session, "test", "types")
+    session.run("mypy")
+    session.run("pyright", "--ignoreexternal", "--verifytypes", "trio_codex")
+
+
+@nox.session
+def architecture(session: nox.Session) -> None:
+    """Layers, forbidden imports, light imports."""
+    install(session, "test")
+    session.run("pytest", "tests/test_architecture.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole suite, on each Python that is there."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def properties(session: nox.Session) -> None:
+    """The properties again, with many more examples."""
+    install(session, "test")
+    session.run("pytest", "--hypothesis-profile=thorough", "tests/protocol", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Every example against the local server."""
+    install(session, "test")
+    session.run("pytest", "tests/test_examples.py", *session.posargs)

@@ -1,0 +1,401 @@
+"""The codec: nothing is lost, nothing but the typed errors comes out, and it keeps up with the parser."""
+
+import base64
+import copy
+import itertools
+import json
+import math
+import pickle
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from trio_codex import protocol
+from trio_codex.errors import LocalProtocolError, RemoteProtocolError
+from trio_codex.protocol.codec import (
+    CLIENT_ENCODERS,
+    MAX_DEPTH,
+    decode_client_event,
+    decode_server_event,
+    encode,
+    encode_client_event,
+    encode_server_event,
+    structure,
+    unstructure,
+)
+from trio_codex.testing.strategies import client_events, json_objects, json_values, server_events
+
+PROPERTY = settings(max_examples=150, deadline=None)
+HALVES = [
+    pytest.param(decode_server_event, encode_server_event, id="server"),
+    pytest.param(decode_client_event, encode_client_event, id="client"),
+]
+PART = {"event_id": "e", "response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+DELTA = {"type": "response.output_audio.delta", **PART, "delta": "AAEC"}
+CLEARED = {"type": "input_audio_buffer.cleared", "event_id": "e"}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality of JSON values: numbers by value, but true is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def server_round_trip(frame: str) -> bool:
+    return same(json.loads(encode_server_event(decode_server_event(frame))), json.loads(frame))
+
+
+# --- properties --------------------------------------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(server_events())
+def test_server_events_survive(event: Any) -> None:
+    frame = encode_server_event(event)
+    assert decode_server_event(frame) == event
+    assert server_round_trip(frame)
+
+
+@PROPERTY
+@given(client_events())
+def test_client_events_survive(event: Any) -> None:
+    frame = encode_client_event(event)
+    assert decode_client_event(frame) == event
+    assert same(json.loads(encode_client_event(decode_client_event(frame))), json.loads(frame))
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) in a JSON value."""
+    inside = (
+        list(value.items() if isinstance(value, dict) else enumerate(value)) if isinstance(value, dict | list) else []
+    )
+    return [(value, key) for key, _ in inside] + [place for _, item in inside for place in places(item)]
+
+
+def spoil(body: Any, data: st.DataObject) -> None:
+    container, key = data.draw(st.sampled_from(places(body)))
+    match data.draw(st.sampled_from(["replace", "drop", "null", "add"])):
+        case "replace":
+            container[key] = data.draw(json_values())
+        case "null":
+            container[key] = None
+        case "drop":
+            del container[key]
+        case "add" if isinstance(container, dict):
+            container.update(data.draw(json_objects()))
+
+
+@PROPERTY
+@given(st.data(), st.sampled_from(["server", "client"]))
+def test_a_spoiled_frame_is_refused_with_its_path_or_kept_whole(data: st.DataObject, half: str) -> None:
+    server = half == "server"
+    event: Any = data.draw(server_events() if server else client_events())
+    body = json.loads((encode_server_event if server else encode_client_event)(event))
+    for _ in range(data.draw(st.integers(1, 3))):
+        if body:
+            spoil(body, data)
+    frame = json.dumps(body)
+    try:
+        seen: Any = (decode_server_event if server else decode_client_event)(frame)
+    except RemoteProtocolError as error:
+        assert error.path.startswith("$")
+    else:
+        assert same(json.loads((encode_server_event if server else encode_client_event)(seen)), body)
+
+
+@PROPERTY
+@given(st.one_of(st.binary(), st.text(), json_values().map(json.dumps), st.text("[]{}:,\"'0e-.ntf \\u", max_size=30)))
+def test_any_frame_gives_an_event_or_the_typed_error(frame: str | bytes) -> None:
+    for decode in (decode_server_event, decode_client_event):
+        try:
+            event: Any = decode(frame)
+        except RemoteProtocolError:
+            continue
+        assert isinstance(event, protocol.UnknownEvent)
+
+
+@PROPERTY
+@given(json_objects(), st.integers(0, 3))
+def test_numbers_and_text_of_any_size_are_kept(unknown: dict[str, Any], indent: int) -> None:
+    assert server_round_trip(json.dumps(CLEARED | {"kept": unknown}, indent=indent, ensure_ascii=bool(indent)))
+
+
+# --- frames that are refused -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("frame", "path"),
+    [
+        (b"\xff\xfe", "$"),
+        ("", "$"),
+        ("hello", "$"),
+        ("null", "$"),
+        ("[]", "$"),
+        ('"text"', "$"),
+        ("\ufeff{}", "$"),
+        ('{"type":"x"', "$"),
+        ('{"type":"x"} {}', "$"),
+        ('{"type":"x",}', "$"),
+        ('{"type":"a\nb"}', "$"),
+        ('{"type":"x","n":NaN}', "$"),
+        ('{"type":"x","n":-Infinity}', "$"),
+        ('{"type":"x","n":1e999}', "$"),
+        ('{"type":"x","n":' + "9" * 5000 + "}", "$"),
+        ("{}", "$.type"),
+        ('{"type":null}', "$.type"),
+        ('{"type":7}', "$.type"),
+        ('{"type":["error"]}', "$.type"),
+        ('{"type":"error","event_id":"e","error":[]}', "$.error"),
+        ('{"type":"error","event_id":"e","error":{"type":"t"}}', "$.error.message"),
+        ('{"type":"response.done","event_id":"e","response":{"status":5}}', "$.response.status"),
+        ('{"type":"response.done","event_id":"e","response":{"output":[{"type":"function_call"}]}}', "$.response.output[0].name"),
+        ('{"type":"response.done","event_id":"e","response":{"metadata":{"a b":1}}}', "$.response.metadata['a b']"),
+        ('{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":true}}}', "$.response.usage.total_tokens"),
+        ('{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":5.5}}}', "$.response.usage.total_tokens"),
+        ('{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":"5"}}}', "$.response.usage.total_tokens"),
+        ('{"type":"response.done","event_id":"e","response":{"output_modalities":["text",7]}}', "$.response.output_modalities[1]"),
+        ('{"type":"session.created","event_id":"e","session":{"type":5}}', "$.session.type"),
+        ('{"type":"session.created","event_id":"e","session":{"type":"realtime","parallel_tool_calls":1}}', "$.session.parallel_tool_calls"),
+    ],
+)  # fmt: skip
+def test_a_bad_frame_is_refused_with_the_path(frame: str | bytes, path: str) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode_server_event(frame)
+    assert caught.value.path == path
+    assert str(caught.value).endswith(f" @ {path}")
+
+
+@pytest.mark.parametrize(
+    "text", ["!", "QQ", "QQ=", "QQ==\n", " QQ==", "QQ-_", "A===", "====", "é===", "QQ==QQ==", "\ud800aaa"]
+)
+def test_bad_base64_is_refused(text: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=r"\$\.delta"):
+        decode_server_event(json.dumps(DELTA | {"delta": text}))
+    with pytest.raises(RemoteProtocolError, match=r"\$\.audio"):
+        decode_client_event(json.dumps({"type": "input_audio_buffer.append", "audio": text}))
+
+
+def test_what_the_peer_said_is_not_in_the_error() -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode_server_event('{"type":"error","event_id":{"key":"sk-secret"},"error":{}}')
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+@pytest.mark.parametrize("prefix", ["", '{"type":"x","a":', '{"type":"session.created","event_id":"e","session":'])
+def test_deep_nesting_is_refused_at_once(opening: str, prefix: str) -> None:
+    closing = {"[": "]", '{"a":': "}", '[{"a":': "}]"}[opening]
+    for depth in (MAX_DEPTH, 990, 200_000):
+        frame = prefix + opening * depth + "0" + closing * depth + ("}" if prefix else "")
+        for text in (frame, frame.removesuffix("}").removesuffix("]")):
+            with pytest.raises(RemoteProtocolError):
+                decode_server_event(text)
+
+
+def test_nesting_up_to_the_limit_is_kept() -> None:
+    deep = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
+    assert server_round_trip(f'{{"type":"x","deep":{deep}}}')
+    assert server_round_trip(f'{{"type":"x","deep":{deep},"big":{10**30}}}')
+
+
+# --- frames that are kept ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        '{"extra":{"extra":null}}',
+        '{"older":1,"tag":"x","role":"user"}',
+        '{"":0,"\\u0000":"\\u0000"}',
+        '{"a":18446744073709551615,"b":18446744073709551616,"c":-9223372036854775808,"d":-9223372036854775809}',
+        '{"a":[1e300,-1e300,1e-320,0.1,-0.0,123456789012345678901234567890]}',
+        '{"a":"\\ud800","b":"\\udc00\\ud800","\\ud83d":1,"c":"\\ud83d\\ude00"}',
+        '{"a":' + "9" * 4000 + "}",
+    ],
+)
+def test_unknown_fields_are_kept(unknown: str) -> None:
+    for body in (
+        CLEARED,
+        {"type": "error", "event_id": "e", "error": {"type": "t", "message": "m", "deep": 1}},
+        {"type": "x"},
+    ):
+        head = json.dumps(body)[:-1]
+        assert server_round_trip(head + "," + unknown[1:])
+        assert server_round_trip(head + ',"nested":' + unknown + "}")
+
+
+def test_a_large_integer_is_kept_where_a_field_expects_a_number() -> None:
+    frame = (
+        '{"type":"rate_limits.updated","event_id":"e","rate_limits":[{"limit":%d,"remaining":5.0,"reset_seconds":%d}]}'
+    )
+    event = decode_server_event(frame % (2**70 + 1, 2**65 + 1))
+    assert isinstance(event, protocol.RateLimitsUpdated)
+    assert (event.rate_limits[0].limit, event.rate_limits[0].reset_seconds) == (2**70 + 1, 2**65 + 1)
+    assert type(event.rate_limits[0].remaining) is int
+    assert server_round_trip(frame % (2**70 + 1, 2**65 + 1))
+
+
+def test_of_a_repeated_key_the_last_counts() -> None:
+    event = decode_server_event('{"type":"error","event_id":"a","type":"input_audio_buffer.cleared","event_id":"b"}')
+    assert event == protocol.InputAudioBufferCleared(event_id="b")
+
+
+@pytest.mark.parametrize(("decode", "encode_event"), HALVES)
+def test_bytes_and_text_are_the_same_frame(decode: Any, encode_event: Any) -> None:
+    text = '{"type":"x","text":"é\U0001f600"}'
+    assert decode(text.encode()) == decode(text) == decode(bytearray(text.encode()))
+
+
+def test_explicit_nulls_and_absent_fields_stay_apart() -> None:
+    event = decode_server_event(
+        '{"type":"input_audio_buffer.committed","event_id":"e","item_id":"i","previous_item_id":null}'
+    )
+    assert event == protocol.InputAudioBufferCommitted(event_id="e", item_id="i", extra={"previous_item_id": None})
+    assert json.loads(encode_server_event(event))["previous_item_id"] is None
+    changed = attrs.evolve(event, previous_item_id="item_0")
+    assert json.loads(encode_server_event(changed))["previous_item_id"] == "item_0"
+
+
+@pytest.mark.parametrize("text", ["QR==", "QUJ=", "AAECAwQFBgdJ", "", "QQ==", "QUI="])
+def test_base64_comes_back_as_it_was_received_until_the_audio_changes(text: str) -> None:
+    event: Any = decode_server_event(json.dumps(DELTA | {"delta": text}))
+    assert event.delta == base64.b64decode(text)
+    assert json.loads(encode_server_event(event))["delta"] == text
+    assert json.loads(encode_server_event(attrs.evolve(event, delta=b"new")))["delta"] == "bmV3"
+
+
+def test_large_frames_are_read() -> None:
+    audio = random.Random(0).randbytes(48 * 1024 * 1024)
+    frame = encode_client_event(protocol.InputAudioBufferAppend(audio=audio))
+    assert len(frame) > 64 * 1024 * 1024
+    decoded = decode_client_event(frame)
+    assert isinstance(decoded, protocol.InputAudioBufferAppend)
+    assert decoded.audio == audio
+
+
+def test_decoded_events_are_like_built_ones() -> None:
+    built = protocol.ResponseOutputAudioDelta(**PART, delta=b"\x00\x01\x02")
+    decoded = decode_server_event(json.dumps(DELTA))
+    assert decoded == built
+    assert repr(decoded) == repr(built)
+    assert hash(decoded) == hash(built)
+    assert copy.deepcopy(decoded) == built
+    assert pickle.loads(pickle.dumps(decoded)) == built
+
+
+# --- events that cannot be said ----------------------------------------------------------------------------------------
+
+TWICE: dict[str, Any] = {}
+TWICE |= {"a": TWICE, "b": TWICE}
+
+
+@pytest.mark.parametrize(
+    "unsayable",
+    [math.nan, [math.inf], {1: 2}, {"a": b"bytes"}, {1, 2}, object(), protocol.ResponseCancel(), TWICE, OrderedDict(a=math.nan), 10**5000],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_what_json_cannot_say_is_refused(unsayable: Any) -> None:
+    for event in (
+        protocol.ResponseCancel(extra={"x": unsayable}),
+        protocol.UnknownEvent(type="x", body={"x": unsayable}),
+        protocol.SessionUpdate(session=protocol.RealtimeSession(tools=({"name": unsayable},))),
+    ):
+        with pytest.raises(LocalProtocolError):
+            encode_client_event(event)
+
+
+@pytest.mark.parametrize(
+    ("event", "path"),
+    [
+        (protocol.ConversationItemDelete(item_id=None), "$.item_id"),  # type: ignore[arg-type]
+        (protocol.ConversationItemDelete(item_id=7), "$.item_id"),  # type: ignore[arg-type]
+        (protocol.InputAudioBufferAppend(audio="AAAA"), "$.audio"),  # type: ignore[arg-type]
+        (protocol.ConversationItemTruncate(item_id="i", content_index=True, audio_end_ms=0), "$.content_index"),
+        (protocol.ConversationItemCreate(item={"type": "message"}), "$.item"),  # type: ignore[arg-type]
+        (protocol.ResponseCreate(response=protocol.ResponseParams(metadata={"a": 1})), "$.response.metadata.a"),  # type: ignore[dict-item]
+        (protocol.ResponseCreate(response=protocol.ResponseParams(output_modalities=("text", 1))), "$.response.output_modalities[1]"),  # type: ignore[arg-type]
+        (protocol.SessionUpdate(session=protocol.Response()), "$.session"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_its_field_is_refused(event: Any, path: str) -> None:
+    with pytest.raises(LocalProtocolError, match=r"\$") as caught:
+        encode_client_event(event)
+    assert str(caught.value).endswith(f" @ {path}")
+
+
+def test_subclasses_of_json_types_and_sequences_can_be_said() -> None:
+    tools = [OrderedDict(name="f", enum=("a", "b"))]
+    event = protocol.ResponseCreate(response=protocol.ResponseParams(tools=tools))  # type: ignore[arg-type]
+    assert json.loads(encode_client_event(event))["response"]["tools"] == [{"name": "f", "enum": ["a", "b"]}]
+
+
+def test_structure_and_unstructure_report_their_own_side() -> None:
+    with pytest.raises(RemoteProtocolError, match=r"expected a string, got null @ \$\.id"):
+        structure({"id": None}, protocol.VoiceId)
+    with pytest.raises(LocalProtocolError, match=r"@ \$\.id"):
+        unstructure(protocol.VoiceId(id=None))  # type: ignore[arg-type]
+
+
+# --- speed -------------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.binary(max_size=64),
+    st.none() | st.text(),
+    st.just({}) | json_objects(without=frozenset({"type", "audio", "event_id"})),
+)
+def test_the_short_cut_of_append_writes_what_the_long_way_writes(
+    audio: bytes, event_id: str | None, extra: Any
+) -> None:
+    event = protocol.InputAudioBufferAppend(audio=audio, event_id=event_id, extra=extra)
+    assert encode_client_event(event) == encode(event, CLIENT_ENCODERS)
+
+
+def fastest(*calls: Callable[[], object]) -> list[float]:
+    """The best time of each call, measured in turns so that a slow moment of the machine meets them all."""
+    best = [math.inf] * len(calls)
+    for _, (index, call) in itertools.product(range(40), enumerate(calls)):
+        started = time.perf_counter()
+        for _ in range(50):
+            call()
+        best[index] = min(best[index], time.perf_counter() - started)
+    return best
+
+
+def test_decoding_an_audio_delta_keeps_up_with_the_parser() -> None:
+    frame = json.dumps(DELTA | {"delta": base64.b64encode(random.Random(0).randbytes(4800)).decode()})
+    ours, parser = fastest(lambda: decode_server_event(frame), lambda: json.loads(frame))
+    assert ours <= 1.4 * parser
+
+
+def test_encoding_an_append_takes_half_of_what_json_takes() -> None:
+    event = protocol.InputAudioBufferAppend(audio=random.Random(0).randbytes(960))
+    body = unstructure(event)
+    ours, theirs = fastest(lambda: encode_client_event(event), lambda: json.dumps(body))
+    assert ours <= 0.5 * theirs
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        CLEARED,
+        {"type": "response.done", "event_id": "e", "response": {"status_details": None, "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": "hi"}]}], "usage": {"total_tokens": 1, "input_token_details": {"text_tokens": 1, "cached_tokens_details": {"text_tokens": 1}}, "output_token_details": {"text_tokens": 1}}}},
+        {"type": "session.created", "event_id": "e", "session": {"type": "realtime", "audio": {"input": {"turn_detection": {"type": "semantic_vad"}}, "output": {"voice": "marin"}}}},
+        {"type": "conversation.item.added", "event_id": "e", "previous_item_id": None, "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello, " * 2000}]}},
+    ],
+    ids=lambda body: body["type"],
+)  # fmt: skip
+def test_decoding_any_event_costs_at_most_four_times_the_parser(body: Any) -> None:
+    frame = json.dumps(body)
+    ours, parser = fastest(lambda: decode_server_event(frame), lambda: json.loads(frame))
+    assert ours <= 4 * parser

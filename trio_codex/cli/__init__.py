@@ -1,0 +1,65 @@
+"""The command line: one module per command, each with `add_arguments` and an async `run` that gives the exit status.
+
+Statuses: 0 done (also SKIPPED), 1 failed, 2 usage, 130 interrupted. Results go to standard output, progress and errors to standard
+error. Ctrl-C and SIGTERM cancel the command, so that everything is closed in order by the blocks it is in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from trio_codex.cli import demo, serve, talk
+from trio_codex.cli.beside import beside
+from trio_codex.errors import TrioCodexError
+
+__all__ = ["run"]
+
+_COMMANDS = {"demo": demo, "talk": talk, "serve": serve}
+_INTERRUPTED = 130
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    command = _COMMANDS[options.command]
+    try:
+        return trio.run(_until_signal, lambda: command.run(options), getattr(command, "ON_SIGNAL", _INTERRUPTED))
+    except TrioCodexError as error:
+        print(f"trio-codex {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads us any more; Python would complain about it at exit
+        return 1
+
+
+async def _until_signal(command: Callable[[], Awaitable[int]], on_signal: int) -> int:
+    """Run the command until it is done or a signal comes, which cancels it; gives the exit status."""
+    status = on_signal
+    stopped = trio.CancelScope()
+
+    async def watch() -> None:
+        async for _ in signals:
+            stopped.cancel(reason="a signal came")
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with beside(watch):
+            with stopped:
+                status = await command()
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="trio-codex", description="Live voice agents on Trio.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in _COMMANDS.items():
+        summary = (module.__doc__ or "").partition("\n")[0]
+        command = commands.add_parser(name, help=summary, description=summary)
+        module.add_arguments(command)
+    return parser

@@ -1,0 +1,129 @@
+"""The minutes of a conversation: turns, tool calls, handoffs, and whether the agent's turn is over.
+
+One task follows the session's events and writes them down; the players wait on `turn_over`. A turn is over when its last response is
+done: one that made a call is followed by another, after the tool or the handoff.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import trio
+
+from trio_codex.cli.console import Console
+from trio_codex.errors import ConnectionLost
+from trio_codex.events import (
+    AgentStartEvent,
+    AudioEvent,
+    ErrorEvent,
+    HandoffEvent,
+    InputTranscriptEvent,
+    ResponseDoneEvent,
+    SessionEvent,
+    TextDeltaEvent,
+    ToolEndEvent,
+    ToolStartEvent,
+    TranscriptDeltaEvent,
+)
+from trio_codex.session import Session
+
+
+@attrs.define
+class Turn:
+    """What one side said and the other answered; `first_audio_ms` is None when it was not measured."""
+
+    user: str | None = None
+    agent: str = ""
+    agent_name: str | None = None
+    first_audio_ms: int | None = None
+
+
+class Minutes:
+    """Follows a session and keeps what happened."""
+
+    def __init__(self, console: Console) -> None:
+        self.turns: list[Turn] = []
+        self.tool_calls: list[dict[str, Any]] = []
+        self.handoffs: list[list[str]] = []
+        self.errors: list[str] = []
+        self.turn_over = trio.Event()
+        self.voice_ended_at: float | None = None  # when the last voiced sample was sent, if that is measured
+        self._console = console
+        self._more_to_come = False  # a call was made: another response follows
+
+    def begin_turn(self, user: str | None = None) -> None:
+        """The user has the word."""
+        self.turns.append(Turn(user))
+        self.turn_over = trio.Event()
+        self.voice_ended_at = None
+        self._more_to_come = False
+
+    async def follow(self, session: Session) -> None:
+        """Write down what happens until the session ends; a lost connection is an error like any other."""
+        try:
+            async for event in session:
+                self._note(event)
+        except ConnectionLost as lost:
+            self._fail(str(lost))
+        self.turn_over.set()
+
+    def _note(self, event: SessionEvent) -> None:
+        if not self.turns:
+            self.begin_turn()
+        turn = self.turns[-1]
+        match event:
+            case InputTranscriptEvent(transcript=words, final=True):
+                turn.user = f"{turn.user} {words}" if turn.user else words
+                self._console.line("user", f"you: {words}")
+            case AgentStartEvent(agent):
+                self._more_to_come = False
+                turn.agent_name = agent.name
+            case TranscriptDeltaEvent(delta=words) | TextDeltaEvent(delta=words):
+                turn.agent += words
+                self._console.words("agent", turn.agent_name or "agent", words)
+            case AudioEvent() if turn.first_audio_ms is None and self.voice_ended_at is not None:
+                turn.first_audio_ms = round((trio.current_time() - self.voice_ended_at) * 1000)
+            case ToolStartEvent(name=name, arguments=arguments):
+                self._more_to_come = True
+                self._console.line("tool", f"  [{name} {arguments}]")
+            case ToolEndEvent(tool=tool, name=name, arguments=arguments, output=output):
+                if tool is not None:
+                    self.tool_calls.append({"name": name, "arguments": _plain(arguments), "output": output})
+                self._console.line("tool", f"  [{name} -> {output}]")
+            case HandoffEvent(source, target):
+                self.handoffs.append([source.name, target.name])
+                self._console.line("handoff", f"  [{source.name} hands over to {target.name}]")
+            case ErrorEvent(error):
+                self._fail(f"{error.type}: {error.message}")
+            case ResponseDoneEvent(status=status):
+                self._console.end_of_words()
+                if not self._more_to_come or status != "completed":
+                    self.turn_over.set()
+
+    def _fail(self, message: str) -> None:
+        self.errors.append(message)
+        self.turn_over.set()
+        self._console.line("error", f"error: {message}")
+
+    def figures(self, audio_in_s: float, audio_out_s: float) -> str:
+        """One line that sums the conversation up."""
+        waits = [f"{turn.first_audio_ms} ms" if turn.first_audio_ms is not None else "-" for turn in self.turns]
+        return (
+            f"{len(self.turns)} turns, {len(self.tool_calls)} tool calls, {len(self.handoffs)} handoffs, "
+            f"{audio_in_s:.1f} s of audio in, {audio_out_s:.1f} s out, time to first audio: {', '.join(waits)}"
+        )
+
+    def as_json(self, **more: Any) -> str:
+        """The same for machines."""
+        turns = [attrs.asdict(turn) for turn in self.turns]
+        facts = {"turns": turns, "tool_calls": self.tool_calls, "handoffs": self.handoffs, **more}
+        return json.dumps(facts, ensure_ascii=False)
+
+
+def _plain(arguments: str) -> Any:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments

@@ -1,0 +1,105 @@
+"""Talk to an agent: lines of text, or a WAV file; the answers are shown and can be kept as a WAV."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from trio_codex.agent import Agent
+from trio_codex.audio import RATE, read_wav, write_wav
+from trio_codex.cli import where
+from trio_codex.cli.beside import beside
+from trio_codex.cli.call import Call
+from trio_codex.cli.console import Console
+from trio_codex.cli.minutes import Minutes
+from trio_codex.errors import ConfigurationError, ConnectionLost
+from trio_codex.events import AudioEvent
+from trio_codex.protocol import ServerVAD, SessionSettings, Transcription
+from trio_codex.session import Session, open_realtime_session
+from trio_codex.tools import tool
+
+
+@tool
+async def current_time() -> str:
+    """Tell what time it is now, here."""
+    return datetime.datetime.now().astimezone().strftime("It is %H:%M on %A.")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `talk`."""
+    where.add_arguments(parser)
+    parser.add_argument("--input", type=Path, metavar="FILE.wav", help="what the user says; without it, lines of text are read")
+    parser.add_argument("--output", type=Path, metavar="FILE.wav", help="keep what the agent says")
+    parser.add_argument("--instructions", default="You are a helpful voice assistant. Be brief.")
+    parser.add_argument("--voice", default="alloy")
+    parser.add_argument("--model", help="default: the current realtime model")
+    parser.add_argument("--fast", action="store_true", help="with --input: as quickly as the server can take it")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the conversation")
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Talk until the input ends."""
+    agent = Agent(name="Assistant", instructions=options.instructions, tools=[current_time], voice=options.voice)
+    utterance = await trio.to_thread.run_sync(_read, options.input) if options.input else None
+    spoken = utterance is not None or options.output is not None
+    settings = SessionSettings(
+        turn_detection=ServerVAD(),
+        transcription=Transcription(model="gpt-transcribe"),
+        output_modalities=["audio"] if spoken else ["text"],
+    )
+    console = Console(quiet=options.json)
+    async with (
+        where.open_endpoint(options, local_by_default=False) as endpoint,
+        open_realtime_session(agent, settings=settings, endpoint=endpoint, model=options.model) as session,
+    ):
+        if utterance is not None:
+            call = Call(session, console, fast=options.fast)
+            await call.play([utterance])
+            minutes, answer = call.minutes, bytes(call.heard)
+        else:
+            minutes, answer = await _chat(session, console)
+    audio_in_s = len(utterance or b"") / (2 * RATE)
+    audio_out_s = len(answer) / (2 * RATE)
+    if options.output is not None:
+        await trio.to_thread.run_sync(write_wav, options.output, answer)
+    if options.json:
+        output = str(options.output) if options.output is not None else None
+        print(minutes.as_json(audio_in_s=round(audio_in_s, 2), audio_out_s=round(audio_out_s, 2), output=output))
+    elif spoken:
+        console.line("figures", minutes.figures(audio_in_s, audio_out_s))
+    return 1 if minutes.errors else 0
+
+
+def _read(path: Path) -> bytes:
+    pcm = read_wav(path).pcm24k()
+    if not pcm:
+        raise ConfigurationError(f"{path}: there is no sound in it")
+    return pcm
+
+
+async def _chat(session: Session, console: Console) -> tuple[Minutes, bytes]:
+    """Exchange lines until standard input ends."""
+    minutes = Minutes(console)
+    heard = bytearray()
+    async with beside(partial(minutes.follow, session), partial(_keep, session, heard)):
+        while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+            if text := line.strip():
+                minutes.begin_turn(text)
+                await session.send_message(text)
+                await minutes.turn_over.wait()
+            if minutes.errors:
+                break
+    return minutes, bytes(heard)
+
+
+async def _keep(session: Session, heard: bytearray) -> None:
+    with session.subscribe({AudioEvent}) as events, suppress(ConnectionLost):
+        async for event in events:
+            assert isinstance(event, AudioEvent)
+            heard += event.data

@@ -1,0 +1,79 @@
+"""Runs an ASGI application on a listening socket with hypercorn, under Trio.
+
+Hypercorn's own loop shields each send, so that a client which does not read could hold up the end for ever; this one owns the
+connections' streams and closes them when the time for an orderly end is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
+
+from trio_codex.errors import ConfigurationError
+
+GRACE_S = 1.0
+"""How long HTTP requests may take to end after `stop`."""
+LARGEST_FRAME = 24 << 20
+"""A websocket frame with the 15 MiB of audio that the API allows, and room; the peer counts exactly."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a listening socket; raises ConfigurationError when that cannot be."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((str(address[0]), port), family=family, backlog=128)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+class WebServer:
+    """Serves one application until `stop`."""
+
+    def __init__(self, app: Any) -> None:
+        self._config = Config()
+        self._config.accesslog = None
+        self._config.errorlog = logging.getLogger("trio_codex.server.http")
+        self._config.websocket_max_message_size = LARGEST_FRAME
+        self._config.max_app_queue_size = 4
+        self._config.keep_alive_timeout = 5
+        self._app = wrap_app(app, self._config.wsgi_max_body_size, "asgi")
+        self._context = WorkerContext(None)
+        self._streams: set[trio.SocketStream] = set()
+        self._accepting = trio.CancelScope()
+        self._over = trio.Event()
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Accept and serve connections until `stop`, and close the socket."""
+        async with trio.SocketListener(trio.socket.from_stdlib_socket(sock)) as listener, trio.open_nursery() as handlers:
+            with self._accepting:
+                await trio.serve_listeners(self._handle, [listener], handler_nursery=handlers)
+            await listener.aclose()
+            await self._context.terminated.set()
+            with trio.move_on_after(GRACE_S):
+                await self._idle()
+            handlers.cancel_scope.cancel()
+            for stream in self._streams:
+                stream.socket.close()  # a send that hypercorn shields ends only so
+
+    def stop(self) -> None:
+        """Accept nothing more, let what runs end, close the rest."""
+        self._accepting.cancel()
+
+    async def _handle(self, stream: trio.SocketStream) -> None:
+        self._streams.add(stream)
+        try:
+            await TCPServer(self._app, self._config, self._context, ConnectionState({}), stream).run()
+        finally:
+            self._streams.discard(stream)
+
+    async def _idle(self) -> None:
+        while self._streams:
+            await trio.sleep(0.01)
