@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, get_args
 
 import attrs
@@ -47,8 +48,14 @@ ITEMS: dict[str, dict[str, Any]] = {
     "FunctionCallOutput": {"type": "function_call_output", "call_id": "c", "output": "42", "id": None},
     "McpApprovalRequest": {"type": "mcp_approval_request", "id": "m", "server_label": "s", "name": "f", "arguments": "{}"},
     "McpApprovalResponse": {"type": "mcp_approval_response", "id": "m", "approval_request_id": "r", "approve": False, "reason": None},
-    "McpListTools": {"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "f", "input_schema": None, "annotations": {"a": 1}, "description": "d"}]},
-    "McpCall": {"type": "mcp_call", "id": "m", "server_label": "s", "name": "f", "arguments": "{}", "output": None, "error": {"type": "http_error", "code": 500, "message": "no"}},
+    "McpListTools": {
+        "type": "mcp_list_tools", "server_label": "s",
+        "tools": [{"name": "f", "input_schema": None, "annotations": {"a": 1}, "description": "d"}],
+    },
+    "McpCall": {
+        "type": "mcp_call", "id": "m", "server_label": "s", "name": "f", "arguments": "{}", "output": None,
+        "error": {"type": "http_error", "code": 500, "message": "no"},
+    },
     "ItemReference": {"type": "item_reference", "id": "item_1"},
     "UnknownItem": {"type": "hologram", "shape": [1, {"deep": None}]},
 }  # fmt: skip
@@ -90,12 +97,23 @@ REALTIME = {
     "tracing": {"workflow_name": "w", "group_id": "g", "metadata": {"a": [1]}},
     "truncation": {"type": "retention_ratio", "retention_ratio": 0.5, "token_limits": {"post_instructions": 9}},
     "audio": {
-        "input": {"format": {"type": "audio/pcmu"}, "noise_reduction": {"type": "near_field", "strength": 1}, "transcription": HEARING, "turn_detection": VAD},
+        "input": {
+            "format": {"type": "audio/pcmu"}, "noise_reduction": {"type": "near_field", "strength": 1},
+            "transcription": HEARING, "turn_detection": VAD,
+        },
         "output": {"format": FORMAT, "voice": "alloy", "speed": 1.25},
     },
 }  # fmt: skip
 TRANSCRIPTION = {"type": "transcription", "id": "s", "audio": {"input": {"turn_detection": None}}, "include": None}
 TRANSLATION = {"type": "translation", "id": "s", "expires_at": 1, "model": "m", "audio": {"output": {"language": "fr"}}}
+TOKENS = {
+    "type": "tokens",
+    "total_tokens": 2,
+    "input_tokens": 1,
+    "output_tokens": 1,
+    "input_token_details": {"audio_tokens": 1},
+}
+SAID = {"type": "conversation.item.input_audio_transcription.completed", "transcript": "hi"} | ID | AT
 LOGPROBS = [{"token": "a", "logprob": -0.5, "bytes": [97]}]
 ITEM_ADDED = ({"item": ITEM}, {"previous_item_id": "item_0"})
 
@@ -109,7 +127,7 @@ SERVER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "conversation.item.retrieved": ({"item": ITEM}, {}),
     "conversation.item.truncated": (AT | {"audio_end_ms": 500}, {}),
     "conversation.item.input_audio_transcription.completed": (
-        AT | {"transcript": "hi", "usage": {"type": "tokens", "total_tokens": 2, "input_tokens": 1, "output_tokens": 1, "input_token_details": {"audio_tokens": 1}}},
+        AT | {"transcript": "hi", "usage": TOKENS},
         {"languages": [{"code": "en"}], "logprobs": LOGPROBS},
     ),
     "conversation.item.input_audio_transcription.delta": ({"item_id": "item_1"}, {"content_index": 0, "delta": "h", "logprobs": LOGPROBS}),
@@ -180,7 +198,7 @@ OLDER = {
     "transcription_session.created": "session.created",
     "transcription_session.updated": "session.updated",
 }
-HALVES = {
+HALVES: dict[str, tuple[dict[str, Any], Callable[[str], Any], Callable[[Any], str]]] = {
     "server": (SERVER, decode_server_event, encode_server_event),
     "client": (CLIENT, decode_client_event, encode_client_event),
 }
@@ -190,7 +208,8 @@ EVENTS = [pytest.param(half, name, id=f"{half}:{name}") for half in HALVES for n
 def frame_of(half: str, name: str, *, optional: bool = True) -> dict[str, Any]:
     required, further = HALVES[half][0][name]
     own_id = ID if half == "server" and name != "input_audio_buffer.dtmf_event_received" else {}
-    return {"type": name} | own_id | required | (further if optional else {})
+    frame: dict[str, Any] = {"type": name} | own_id | required | (further if optional else {})
+    return frame
 
 
 def there_and_back(half: str, frame: Any) -> Any:
@@ -320,7 +339,8 @@ def test_a_message_of_an_unknown_role_is_an_unknown_item() -> None:
         ({"type": "message", "role": None}, "$.role"),
         ({"type": "message", "role": "user"}, "$.content"),
         ({"type": "message", "role": "user", "content": [{}, {"audio": "!"}]}, "$.content[1].audio"),
-        ({"type": "mcp_call", "id": "i", "server_label": "s", "name": "n", "arguments": "", "error": {"type": "http_error"}}, "$.error.code"),
+        ({"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "n"}]}, "$.tools[0].input_schema"),
+        (ITEMS["McpCall"] | {"error": {"type": "http_error"}}, "$.error.code"),
         ([], "$"),
     ],
 )  # fmt: skip
@@ -335,7 +355,8 @@ def test_a_bad_item_is_refused_with_the_path(item: Any, path: str) -> None:
     [
         (protocol.Response, {"status_details": "a bare string"}),
         (protocol.Response, {"max_output_tokens": 5}),
-        (protocol.ConversationItemInputAudioTranscriptionCompleted, {"type": "conversation.item.input_audio_transcription.completed", "event_id": "e", "item_id": "i", "content_index": 0, "transcript": "", "usage": {"type": "duration", "seconds": 1.5}}),
+        (protocol.ConversationItemInputAudioTranscriptionCompleted, SAID | {"usage": {"type": "duration", "seconds": 1.5}}),
+        (protocol.ConversationItemInputAudioTranscriptionCompleted, SAID | {"usage": {"type": "by the letter", "letters": 2}}),
         (RealtimeSession, {"type": "realtime", "truncation": "disabled", "tracing": "auto"}),
         (RealtimeSession, {"type": "realtime", "truncation": {"type": "new way", "x": 1}}),
     ],
@@ -369,4 +390,4 @@ def test_events_are_values() -> None:
     decoded = decode_client_event('{"type":"input_audio_buffer.append","audio":"AAE="}')
     assert decoded == one
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        decoded.event_id = "e"  # type: ignore[misc, union-attr]
+        decoded.event_id = "e"  # type: ignore[misc]

@@ -116,7 +116,7 @@ class Answers:
             self._step(floors.Want(request))
         return event_id
 
-    def hold(self, held: bool) -> None:  # noqa: FBT001
+    def hold(self, held: bool) -> None:
         """Hold back creates while a handoff is applied, or let them go."""
         self._step(floors.Hold(held))
 

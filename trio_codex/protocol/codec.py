@@ -15,7 +15,7 @@ from pybase64 import b64encode_as_string
 
 from trio_codex.errors import LocalProtocolError, RemoteProtocolError
 from trio_codex.protocol.client_events import CLIENT_EVENTS, ClientEvent, InputAudioBufferAppend
-from trio_codex.protocol.convert import converter
+from trio_codex.protocol.convert import converter, structure_hook
 from trio_codex.protocol.server_events import SERVER_EVENTS, ServerEvent
 from trio_codex.protocol.wire import Misfit, UnknownEvent
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Decoders = Mapping[str, Callable[[Any, Any], Any]]
+Decoders = Mapping[str, Callable[[Any], Any]]
 Encoders = Mapping[type, Callable[[Any], dict[str, Any]]]
 
 MAX_DEPTH = 250
@@ -80,7 +80,10 @@ def structure(value: Any, cls: type[T]) -> T: ...
 @overload
 def structure(value: Any, cls: Any) -> Any: ...
 def structure(value: Any, cls: Any) -> Any:
-    """Turn a JSON value (dicts, lists, scalars) into a wire object of this class or union. Raises RemoteProtocolError with the path."""
+    """Turn a JSON value (dicts, lists, scalars) into a wire object of a class or union of classes.
+
+    Raises RemoteProtocolError with the path.
+    """
     try:
         return converter.structure(value, cls)
     except Misfit as misfit:
@@ -97,16 +100,16 @@ def unstructure(value: Any) -> Any:
 
 # --- frames to events --------------------------------------------------------------------------------------------------
 
-structure_unknown = converter.get_structure_hook(UnknownEvent)
-SERVER_DECODERS: Decoders = {name: converter.get_structure_hook(cls) for name, cls in SERVER_EVENTS.items()}
-CLIENT_DECODERS: Decoders = {name: converter.get_structure_hook(cls) for name, cls in CLIENT_EVENTS.items()}
+structure_unknown = structure_hook(UnknownEvent)
+SERVER_DECODERS: Decoders = {name: structure_hook(cls) for name, cls in SERVER_EVENTS.items()}
+CLIENT_DECODERS: Decoders = {name: structure_hook(cls) for name, cls in CLIENT_EVENTS.items()}
 
 
 def decode(frame: str | bytes, decoders: Decoders) -> Any:
     try:
         body = parse(frame)
         name = body.get("type")
-        return (decoders.get(name, structure_unknown) if type(name) is str else structure_unknown)(body, None)
+        return (decoders.get(name, structure_unknown) if type(name) is str else structure_unknown)(body)
     except Misfit as misfit:
         raise RemoteProtocolError(misfit.reason, path=misfit.path) from None
 

@@ -8,7 +8,7 @@ from a counter. Every public method that changes something gives the effects of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -24,7 +24,6 @@ from trio_codex.events import (
     InputAudioTimeoutTriggeredEvent,
     InputTranscriptEvent,
     ResponseDoneEvent,
-    SessionEvent,
     SpeechStartedEvent,
     SpeechStoppedEvent,
     Usage,
@@ -33,7 +32,7 @@ from trio_codex.events import (
 from trio_codex.protocol import client_events as client, server_events as server
 from trio_codex.protocol.answers import Answers, Running, failure_of
 from trio_codex.protocol.calls import Calls
-from trio_codex.protocol.client_events import ClientEvent, UnknownEvent
+from trio_codex.protocol.client_events import ClientEvent
 from trio_codex.protocol.codec import unstructure
 from trio_codex.protocol.effects import Effect, Effects, Note, Send
 from trio_codex.protocol.floor import Cause
@@ -52,6 +51,7 @@ from trio_codex.protocol.sessions import MediaFormat, RealtimeSession
 from trio_codex.protocol.settings import Briefing, SessionSettings, session_object
 from trio_codex.protocol.turns import Turns
 from trio_codex.protocol.updates import Purpose, Update, Updates
+from trio_codex.protocol.wire import UnknownEvent
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
 """A longer piece of input audio is sent in several appends; the API allows 15 MiB each."""
@@ -230,7 +230,7 @@ class Conversation:
 
     def receive(self, event: server.ServerEvent, now: float) -> list[Effect]:
         """An event of the server."""
-        hears = _HEARS.get(type(event))
+        hears = self._HEARS.get(type(event))
         if hears is not None:
             hears(self, event, now)
         return self._effects.take()
@@ -430,34 +430,33 @@ class Conversation:
     def _error(self, error: ErrorInfo) -> None:
         self._effects.emit(ErrorEvent(error))
 
-
-# Who hears what. A type that is not named changes nothing here; streams that ask for it see it as a RawModelEvent.
-_HEARS: Final[Mapping[type, Callable[[Conversation, Any, float], None]]] = {
-    server.SessionCreated: Conversation._session_created,
-    server.SessionUpdated: Conversation._session_updated,
-    server.InputAudioBufferSpeechStarted: Conversation._speech_started,
-    server.InputAudioBufferSpeechStopped: Conversation._speech_stopped,
-    server.InputAudioBufferTimeoutTriggered: Conversation._timeout_triggered,
-    server.InputAudioBufferCommitted: Conversation._committed,
-    server.ConversationItemAdded: Conversation._item,
-    server.ConversationItemCreated: Conversation._item,
-    server.ConversationItemDone: Conversation._item,
-    server.ConversationItemDeleted: Conversation._item_deleted,
-    server.ConversationItemTruncated: Conversation._item_truncated,
-    server.ConversationItemInputAudioTranscriptionDelta: Conversation._transcribing,
-    server.ConversationItemInputAudioTranscriptionCompleted: Conversation._transcribed,
-    server.ConversationItemInputAudioTranscriptionFailed: Conversation._transcription_failed,
-    server.ResponseCreated: Conversation._response_created,
-    server.ResponseOutputAudioDelta: Conversation._audio,
-    server.ResponseOutputAudioDone: Conversation._audio_done,
-    server.ResponseOutputAudioTranscriptDelta: Conversation._transcript,
-    server.ResponseOutputAudioTranscriptDone: Conversation._transcript_done,
-    server.ResponseOutputTextDelta: Conversation._text,
-    server.ResponseOutputTextDone: Conversation._text_done,
-    server.ResponseOutputItemDone: Conversation._output_item_done,
-    server.ResponseDone: Conversation._response_done,
-    server.Error: Conversation._server_error,
-}
+    # Who hears what. A type that is not named changes nothing here; streams that ask for it see it as a RawModelEvent.
+    _HEARS: ClassVar[Mapping[type, Callable[[Conversation, Any, float], None]]] = {
+        server.SessionCreated: _session_created,
+        server.SessionUpdated: _session_updated,
+        server.InputAudioBufferSpeechStarted: _speech_started,
+        server.InputAudioBufferSpeechStopped: _speech_stopped,
+        server.InputAudioBufferTimeoutTriggered: _timeout_triggered,
+        server.InputAudioBufferCommitted: _committed,
+        server.ConversationItemAdded: _item,
+        server.ConversationItemCreated: _item,
+        server.ConversationItemDone: _item,
+        server.ConversationItemDeleted: _item_deleted,
+        server.ConversationItemTruncated: _item_truncated,
+        server.ConversationItemInputAudioTranscriptionDelta: _transcribing,
+        server.ConversationItemInputAudioTranscriptionCompleted: _transcribed,
+        server.ConversationItemInputAudioTranscriptionFailed: _transcription_failed,
+        server.ResponseCreated: _response_created,
+        server.ResponseOutputAudioDelta: _audio,
+        server.ResponseOutputAudioDone: _audio_done,
+        server.ResponseOutputAudioTranscriptDelta: _transcript,
+        server.ResponseOutputAudioTranscriptDone: _transcript_done,
+        server.ResponseOutputTextDelta: _text,
+        server.ResponseOutputTextDone: _text_done,
+        server.ResponseOutputItemDone: _output_item_done,
+        server.ResponseDone: _response_done,
+        server.Error: _server_error,
+    }
 
 
 def _format(wire: MediaFormat | None) -> AudioFormat:

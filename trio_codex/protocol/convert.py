@@ -21,10 +21,11 @@ from trio_codex.protocol.strict import (
     decoded_base64,
     has_origin,
     re_encodes,
+    structure_hook,
 )
 from trio_codex.protocol.wire import KINDS, Misfit, Unknown, Wire
 
-__all__ = ["converter"]
+__all__ = ["converter", "structure_hook"]
 
 
 # --- unions ------------------------------------------------------------------------------------------------------------
@@ -52,26 +53,28 @@ def tag_of(member: Any) -> tuple[str, ...]:
 def structure_union(annotation: Any, untagged: type | None = None) -> Structure:
     members = get_args(annotation)
     objects = [member for member in members if kind_of(member) is dict]
-    hooks = {kind_of(member): converter.get_structure_hook(member) for member in members if member not in objects}
+    hooks = {kind_of(member): structure_hook(member) for member in members if member not in objects}
     if int in hooks:
         hooks[float] = hooks[int]  # JSON has one kind of number; the hook looks closer
     if objects:
         hooks[dict] = structure_objects(objects, untagged)
+    if len(objects) == len(members):
+        return hooks[dict]
     names = " or ".join(KINDS[kind] for kind in hooks if kind is not float)
 
     def structure(value: Any, _: object = None) -> Any:
         hook = hooks.get(type(value))
         if hook is None:
             raise Misfit.expected(names, value)
-        return hook(value, None)
+        return hook(value)
 
     return structure
 
 
 def structure_objects(members: list[type], untagged: type | None) -> Structure:
     if len(members) == 1:
-        return converter.get_structure_hook(members[0])
-    hooks = {tag_of(member): converter.get_structure_hook(member) for member in members}
+        return structure_hook(members[0])
+    hooks = {tag_of(member): structure_hook(member) for member in members}
     default = hooks.pop((), None)
     by_type = {tag[0]: hook for tag, hook in hooks.items() if len(tag) == 1}
     by_role: dict[str, dict[str, Structure]] = {}
@@ -80,7 +83,7 @@ def structure_objects(members: list[type], untagged: type | None) -> Structure:
             by_role.setdefault(tag[0], {})[tag[1]] = hook
     for name, roles in by_role.items():
         by_type[name] = choose("role", roles, default, None)
-    return choose("type", by_type, default, converter.get_structure_hook(untagged) if untagged else None)
+    return choose("type", by_type, default, structure_hook(untagged) if untagged else None)
 
 
 def choose(
@@ -89,6 +92,8 @@ def choose(
     """Choose by the string in a field: a member, the default for an unknown string, `absent` for none at all."""
 
     def structure(value: Any, _: object = None) -> Any:
+        if type(value) is not dict:
+            raise Misfit.expected("an object", value)
         tag = value.get(field)
         if type(tag) is str:
             hook = hooks.get(tag, default)
@@ -98,7 +103,7 @@ def choose(
             hook = absent
         else:
             raise misfit_of_tag(value, field)
-        return hook(value, None)
+        return hook(value)
 
     return structure
 
@@ -176,9 +181,10 @@ def without_none(annotation: Any) -> Any:
 
 def structure_class(cls: type[Wire]) -> Structure:
     layout = Layout.of(cls)
-    constants, exact, binary = layout.constants, layout.exact, layout.binary
-    required = layout.required | constants.keys()
-    hooks = {name: converter.get_structure_hook(annotation) for name, annotation in layout.annotations.items()}
+    constants, binary = layout.constants, layout.binary
+    required = tuple(name for name in (*constants, *layout.annotations) if name in layout.required or name in constants)
+    plain: dict[str, Any] = layout.exact | constants
+    hooks = {name: structure_hook(annotation) for name, annotation in layout.annotations.items()}
     # A default that is not None is for those who build the object; an absent field reads None.
     blank: dict[str, Any] = dict.fromkeys(hooks)
 
@@ -190,38 +196,41 @@ def structure_class(cls: type[Wire]) -> Structure:
         name = ""
         try:
             for name, item in value.items():
-                if type(item) is exact.get(name):
+                kind = plain.get(name, NEVER)
+                if type(item) is kind:
                     state[name] = item
                 elif name in hooks and (item is not None or name in required):
-                    state[name] = hooks[name](item, None)
-                elif item != constants.get(name, NEVER):
-                    extra[name] = item
-                    if name in constants and (name != "type" or item not in cls.older):
-                        raise Misfit(f"expected {constants[name]!r}")
+                    state[name] = hooks[name](item)
+                elif item != kind:
+                    extra[name] = kept(item, kind, cls.older if name == "type" else ())
         except Misfit as misfit:
             misfit.steps.append(name)
             raise
-        if required and not required <= value.keys():
-            raise missing(value, (*constants, *hooks), required)
+        for name in required:
+            if name not in value:
+                raise Misfit("required field missing", name)
         for name in binary:
             if state[name] is not None and not re_encodes(value[name]):
                 extra[name] = value[name]
         state["extra"] = extra
         # What `cls(**state)` does, at a third of its cost: wire classes have no validators and no converters.
         event = new(cls)
-        set_attribute(event, "__dict__", state)
+        set_state(event, state)
         return event
 
     return structure
 
 
+def kept(item: Any, expected: Any, older: tuple[str, ...]) -> Any:
+    """An unknown field, or an explicit null, or the beta-era name of a type."""
+    if isinstance(expected, str) and item not in older:
+        raise Misfit(f"expected {expected!r}")
+    return item
+
+
 NEVER = object()
 new = object.__new__
-set_attribute = object.__setattr__
-
-
-def missing(value: dict[str, Any], names: tuple[str, ...], required: frozenset[str]) -> Misfit:
-    return Misfit("required field missing", next(name for name in names if name in required and name not in value))
+set_state = Wire.__dict__["__dict__"].__set__
 
 
 def unstructure_class(cls: type[Wire]) -> Unstructure:

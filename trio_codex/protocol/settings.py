@@ -112,7 +112,7 @@ class SessionSettings:
 
     def overlaid(self, other: SessionSettings) -> SessionSettings:
         """These settings with everything that `other` sets put over them."""
-        return attrs.evolve(self, **{name: value for name, value in _given(other).items()})
+        return attrs.evolve(self, **_given(other))
 
     def to_wire(self) -> dict[str, Any]:
         """The partial session object of a `session.update`; raises ConfigurationError for an unknown audio format."""

@@ -5,8 +5,8 @@ what does not. The one change of kind is base64 text to bytes, and 5.0 to 5 wher
 Unions and classes are `convert`'s, which completes the converter; take it from there.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast, get_args, get_origin
 
 import pybase64
 from cattrs import Converter
@@ -24,10 +24,25 @@ __all__ = [
     "unchanged",
 ]
 
-Structure = Callable[[Any, Any], Any]
+
+class Structure(Protocol):
+    """A hook that turns a JSON value into a Python one.
+
+    cattrs passes the annotation too; our hooks are made for one annotation each and are called without it.
+    """
+
+    def __call__(self, value: Any, annotation: Any = ..., /) -> Any:
+        """Translate, or raise `Misfit`."""
+
+
 Unstructure = Callable[[Any], Any]
 
 converter = Converter(detailed_validation=False)
+
+
+def structure_hook(annotation: Any) -> Structure:
+    """The converter's hook for an annotation, which may be called with the value alone."""
+    return cast("Structure", converter.get_structure_hook(annotation))
 
 
 def exact_str(value: Any, _: object = None) -> str:
@@ -58,6 +73,7 @@ def exact_float(value: Any, _: object = None) -> float:
 
 
 def decoded_base64(value: Any, _: object = None) -> bytes:
+    """The bytes of standard, padded base64 without anything in between."""
     if type(value) is not str:
         raise Misfit.expected("a string of base64", value)
     try:
@@ -73,11 +89,14 @@ def encoded_base64(value: Any) -> str:
 
 
 def re_encodes(text: str) -> bool:
-    """Whether valid base64 is what its bytes encode to: only the bits before the padding are free to differ."""
-    return not text.endswith("=") or encoded_base64(decoded_base64(text[-4:])) == text[-4:]
+    """Whether valid base64 is what its bytes encode to: the last character before the padding has bits that no byte keeps."""
+    if not text.endswith("="):
+        return True
+    return text[-3] in "AQgw" if text.endswith("==") else text[-2] in "AEIMQUYcgkosw048"
 
 
 def unchanged(value: Any, _: object = None) -> Any:
+    """The hook of `Any`: JSON that is kept as it is."""
     return value
 
 
@@ -91,19 +110,15 @@ SCALARS: dict[type, tuple[Structure, Unstructure]] = {
 
 
 def structure_tuple(annotation: Any) -> Structure:
-    hook = converter.get_structure_hook(get_args(annotation)[0])
+    hook = structure_hook(get_args(annotation)[0])
 
     def structure(value: Any, _: object = None) -> tuple[Any, ...]:
         if type(value) is not list:
             raise Misfit.expected("an array", value)
-        done: list[Any] = []
         try:
-            for item in value:
-                done.append(hook(item, None))  # noqa: PERF401 - what is done so far tells the index of a misfit
-        except Misfit as misfit:
-            misfit.steps.append(len(done))
-            raise
-        return tuple(done)
+            return tuple(map(hook, value))
+        except Misfit:
+            raise first_misfit(hook, value) from None
 
     return structure
 
@@ -114,25 +129,32 @@ def unstructure_tuple(annotation: Any) -> Unstructure:
     def unstructure(value: Any) -> list[Any]:
         if not isinstance(value, tuple | list):
             raise Misfit.expected("a sequence", value)
-        done: list[Any] = []
         try:
-            for item in value:
-                done.append(hook(item))  # noqa: PERF401 - as above
-        except Misfit as misfit:
-            misfit.steps.append(len(done))
-            raise
-        return done
+            return list(map(hook, value))
+        except Misfit:
+            raise first_misfit(hook, value) from None
 
     return unstructure
 
 
+def first_misfit(hook: Callable[[Any], Any], items: Sequence[Any]) -> Misfit:
+    """The misfit with its index, which `map` does not tell."""
+    for index, item in enumerate(items):
+        try:
+            hook(item)
+        except Misfit as misfit:
+            misfit.steps.append(index)
+            return misfit
+    raise AssertionError("a hook has to be a function of its argument")
+
+
 def structure_mapping(annotation: Any) -> Structure:
-    hook = converter.get_structure_hook(get_args(annotation)[1])
+    hook = structure_hook(get_args(annotation)[1])
 
     def structure(value: Any, _: object = None) -> dict[str, Any]:
         if type(value) is not dict:
             raise Misfit.expected("an object", value)
-        return value if hook is unchanged else {key: located(hook, key, item, None) for key, item in value.items()}
+        return value if hook is unchanged else {key: located(hook, key, item) for key, item in value.items()}
 
     return structure
 
@@ -148,15 +170,16 @@ def unstructure_mapping(annotation: Any) -> Unstructure:
     return unstructure
 
 
-def located(hook: Callable[..., Any], step: str, *arguments: Any) -> Any:
+def located(hook: Callable[[Any], Any], step: str, value: Any) -> Any:
     try:
-        return hook(*arguments)
+        return hook(value)
     except Misfit as misfit:
         misfit.steps.append(step)
         raise
 
 
 def has_origin(origin: Any) -> Callable[[Any], bool]:
+    """Whether a hook factory applies to an annotation: by what stands before its brackets."""
     return lambda annotation: get_origin(annotation) is origin
 
 

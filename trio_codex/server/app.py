@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
+from contextlib import suppress
 from itertools import count
 from typing import Any, Final
 
@@ -54,7 +55,8 @@ class Service:
     api_key: str | None = attrs.field(default=None, repr=False)
     max_sessions: int = 64
     session_s: float = 3600
-    connections: set[RealtimeConnection] = attrs.field(factory=set, init=False)
+    _connections: set[RealtimeConnection] = attrs.field(factory=set, init=False)
+    _ended: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
     _labels: Any = attrs.field(factory=lambda: count(1), init=False)
 
     def app(self) -> Starlette:
@@ -66,6 +68,13 @@ class Service:
             ],
             exception_handlers={404: _not_found, 405: _not_found},
         )
+
+    async def stop(self) -> None:
+        """End all sessions in order: what waits is written, then the line is closed."""
+        for connection in self._connections:
+            connection.stop(1001, "The server is shutting down.")
+        while self._connections:
+            await self._ended.park()
 
     # --- routes ----------------------------------------------------------------------------------------------------
 
@@ -89,14 +98,15 @@ class Service:
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
         peer = Peer(model=model, label=f"{next(self._labels):x}", expires_at=int(time.time() + self.session_s))
         connection = RealtimeConnection(peer, _WebSocketLine(websocket), self.engines, lifetime_s=self.session_s)
-        self.connections.add(connection)
+        self._connections.add(connection)
         try:
             await connection.serve()
         except Exception:
             logger.exception("a session failed")
             await _WebSocketLine(websocket).close(1011, "The server had an error.")
         finally:
-            self.connections.discard(connection)
+            self._connections.discard(connection)
+            self._ended.unpark_all()
 
     # --- admission -------------------------------------------------------------------------------------------------
 
@@ -116,7 +126,7 @@ class Service:
             raise Refused(400, f"This server has no sessions with intent={query['intent']}.", "invalid_value", "intent")
         if "call_id" in query:
             raise Refused(404, "This server has no telephone calls to join.", "invalid_value", "call_id")
-        if len(self.connections) >= self.max_sessions:
+        if len(self._connections) >= self.max_sessions:
             message = f"This server runs at most {self.max_sessions} sessions at once."
             raise Refused(429, message, "rate_limit_exceeded", type="rate_limit_error")
         return query.get("model") or DEFAULT_MODEL
@@ -157,7 +167,5 @@ class _WebSocketLine:
             raise trio.BrokenResourceError from error
 
     async def close(self, code: int, reason: str) -> None:
-        try:
+        with suppress(WebSocketDisconnect, RuntimeError):  # the client was faster
             await self._websocket.close(code, reason)
-        except (WebSocketDisconnect, RuntimeError):
-            pass  # the client was faster

@@ -132,9 +132,11 @@ class RealtimeConnection:
             while True:
                 await self._line.send(await self._outbox.take())
         except trio.EndOfChannel:
-            self._written.set()
+            pass
         except trio.BrokenResourceError:
             self._reading.cancel()
+        finally:
+            self._written.set()
 
     # --- effects ---------------------------------------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ class Pool:
     async def warm(self) -> None:
         """Start one worker in advance; if that fails, the next job will say so."""
         async with self._slots:
-            with suppress(VoiceError):
+            with suppress(VoiceError, trio.ClosedResourceError):
                 self._idle.append(await self._take_idle())
 
     async def _begin(self, deliver: Deliver, on_over: Callable[[], None]) -> Job:

@@ -67,7 +67,7 @@ class Synthesizer:
         sender, receiver = trio.open_memory_channel[bytes](_CHUNKS_KEPT)
 
         async def keep(frame: Frame) -> None:
-            with suppress(trio.BrokenResourceError):  # the listener has left
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the listener has left
                 await sender.send(frame.payload)
 
         settings = {"voice": voice, "speed": speed}

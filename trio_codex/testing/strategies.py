@@ -58,7 +58,7 @@ def client_events() -> st.SearchStrategy[ClientEvent]:
 
 
 def events(table: Mapping[str, type[Wire]]) -> st.SearchStrategy[Any]:
-    known = [wire_objects(cls) for cls in dict.fromkeys(table.values())]
+    known = [wire_objects(cls) for cls in list[Any](dict.fromkeys(table.values()))]
     return st.one_of(*known, unknown_objects(UnknownEvent, frozenset(table)))
 
 

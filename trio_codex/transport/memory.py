@@ -1,7 +1,7 @@
 """A connection in memory: two transports, back to back, for virtual time.
 
-Frames cross a memory channel of bounded length, so a peer that does not read makes the other wait, as a socket would. Closing one end
-lets the other read what was sent and then see the end with the same code and reason.
+Frames cross a memory channel of bounded length, so a peer that does not read makes the other wait, as a socket would. An end that
+reads the other's goodbye answers it by itself, as websockets do; `close` waits for that answer. Either end may also just `drop`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class MemoryTransport:
     ) -> None:
         self._outgoing = outgoing
         self._incoming = incoming
-        self._peer: MemoryTransport | None = None
+        self._peer = self
         self._end: ConnectionLost | None = None
+        self._hung_up = trio.Event()
 
     async def send(self, frame: str | bytes) -> None:
         """Write one frame; waits while the peer does not read. Raises ConnectionLost."""
@@ -37,24 +38,33 @@ class MemoryTransport:
             raise self._lost() from None
 
     async def receive(self) -> str | bytes:
-        """Give the next frame. Cancel-safe. Raises ConnectionLost."""
+        """Give the next frame. Cancel-safe. Raises ConnectionLost, after all frames that came before the end."""
         try:
             return await self._incoming.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
+            self._hang_up()
             raise self._lost() from None
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """End the connection in order."""
-        self.drop(code, reason)
-        await trio.lowlevel.checkpoint()
+        """Say goodbye and wait until the peer has read it; the caller sets the time limit. Harmless when done twice."""
+        self._agree_on(ConnectionLost(code, reason))
+        self._hang_up()
+        await self._peer._hung_up.wait()
 
     def drop(self, code: int = ABNORMAL, reason: str = "") -> None:
-        """End the connection at once; both ends see this code and reason."""
-        end = ConnectionLost(code, reason)
-        for transport in (self, self._peer):
-            if transport is not None and transport._end is None:
-                transport._end = end
+        """End the connection at once: the peer sees this code and reason after what was sent. Harmless when done twice."""
+        self._agree_on(ConnectionLost(code, reason))
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self._outgoing.close()
+        self._incoming.close()
+        self._hung_up.set()
+
+    def _agree_on(self, end: ConnectionLost) -> None:
+        for transport in (self, self._peer):
+            if transport._end is None:
+                transport._end = end
 
     def _lost(self) -> ConnectionLost:
         end = self._end or ConnectionLost(ABNORMAL)
