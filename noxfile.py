@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -23,7 +25,10 @@ def lint(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("flake8-async", "--enable=ASYNC", "--disable=ASYNC109", *session.posargs, "trio_codex", "examples")
+    # ASYNC109: a timeout= argument is the face that is fixed. ASYNC114: startable functions are known by their task_status.
+    # ASYNC124 and ASYNC9xx: whether an async function has a checkpoint of its own is said in its docstring where it matters.
+    files = [str(path) for folder in ("trio_codex", "examples") for path in Path(folder).rglob("*.py")]
+    session.run("flake8-async", "--disable=ASYNC109,ASYNC114,ASYNC124,ASYNC9", *files)
 
 
 @nox.session

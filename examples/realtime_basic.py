@@ -14,7 +14,10 @@ from trio_codex import Agent, SemanticVAD, SessionSettings, events, open_realtim
 async def main() -> None:
     agent = Agent(name="VoiceAssistant", instructions="You are concise and helpful.")
     settings = SessionSettings(voice="alloy", turn_detection=SemanticVAD(eagerness="medium"))
-    async with open_endpoint() as endpoint, open_realtime_session(agent, settings=settings, endpoint=endpoint) as session:
+    async with (
+        open_endpoint() as endpoint,
+        open_realtime_session(agent, settings=settings, endpoint=endpoint) as session,
+    ):
         await session.send_message("Hello from text input")
         spoken = 0
         async for event in session:
@@ -26,6 +29,7 @@ async def main() -> None:
                 case events.TranscriptDeltaEvent(delta=words):
                     print(words, end="", flush=True)
                 case events.ErrorEvent(error=error):
+                    print()
                     await finish(error, endpoint)
                 case events.AgentEndEvent():
                     break

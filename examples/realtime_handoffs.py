@@ -4,9 +4,9 @@ python examples/realtime_handoffs.py [--openai | --local]
 """
 
 import trio
-from support import finish, open_endpoint
+from support import open_endpoint
 
-from trio_codex import Agent, errors, events, open_realtime_session
+from trio_codex import Agent, events, open_realtime_session
 
 support = Agent(
     name="TechSupport",
@@ -24,10 +24,7 @@ async def main() -> None:
     async with open_endpoint() as endpoint, open_realtime_session(greeter, endpoint=endpoint) as session:
         with session.subscribe({events.HandoffEvent}) as handoffs:
             print("in charge:", session.current_agent.name)
-            try:
-                reply = await session.ask("I have a technical problem with my software.")
-            except errors.ServerRefused as error:
-                await finish(error, endpoint)
+            reply = await session.ask("I have a technical problem with my software.")
             print(f"{session.current_agent.name}: {reply.transcript}")
             await session.aclose()
             async for event in handoffs:

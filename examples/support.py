@@ -7,15 +7,27 @@ from typing import NoReturn
 
 from trio_codex import Endpoint
 from trio_codex.credentials import resolve_key
-from trio_codex.errors import ConfigurationError
+from trio_codex.diagnostics import format_probe_failure, probe_text_turn, skip_reason_for_error
+from trio_codex.errors import ConfigurationError, TrioCodexError
+from trio_codex.events import ErrorInfo
 from trio_codex.server import open_local_server
-
-NO_KEY = "no API key found (CODEX_API_KEY, auth.json OPENAI_API_KEY, or OPENAI_API_KEY)"
 
 
 @asynccontextmanager
 async def open_endpoint() -> AsyncIterator[Endpoint]:
-    """The real service with --openai or when a key is set; else a local server that lives as long as the block."""
+    """The real service with --openai or when a key is set; else a local server that lives as long as the block.
+
+    An error of the library that leaves the block (a refused connection, an answer that failed) ends the program by `finish`.
+    """
+    async with choose_endpoint() as endpoint:
+        try:
+            yield endpoint
+        except TrioCodexError as error:
+            await finish(error, endpoint)
+
+
+@asynccontextmanager
+async def choose_endpoint() -> AsyncIterator[Endpoint]:
     endpoint = None
     if "--local" not in sys.argv:
         try:
@@ -23,7 +35,7 @@ async def open_endpoint() -> AsyncIterator[Endpoint]:
             await resolve_key(endpoint, None)
         except ConfigurationError as error:
             if "--openai" in sys.argv:
-                sys.exit(f"{NO_KEY}: {error}")
+                sys.exit(str(error))
             endpoint = None
     if endpoint is not None:
         yield endpoint
@@ -32,6 +44,20 @@ async def open_endpoint() -> AsyncIterator[Endpoint]:
         yield server.endpoint
 
 
-async def finish(error: object, endpoint: Endpoint) -> NoReturn:
-    """Say what went wrong, and stop."""
-    sys.exit(f"[Error] {error}")
+async def finish(error: TrioCodexError | ErrorInfo, endpoint: Endpoint) -> NoReturn:
+    """End the program: with status 0 and SKIPPED where the service is the reason, else with status 1 and the error.
+
+    A generic server_error may be of our making, so a minimal probe has to meet it, too.
+    """
+    reason = skip_reason_for_error(error)
+    if reason is not None and reason.startswith("realtime_upstream_server_error"):
+        probe = await probe_text_turn(endpoint=endpoint)
+        reason = skip_reason_for_error(probe)
+        print(
+            "a minimal probe was answered, so the fault may be here" if probe.ok else format_probe_failure(probe),
+            file=sys.stderr,
+        )
+    if reason is not None:
+        print(f"SKIPPED: {reason}")
+        sys.exit(0)
+    sys.exit(f"[Error] {error.message if isinstance(error, ErrorInfo) else error}")

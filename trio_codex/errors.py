@@ -51,12 +51,19 @@ class ConnectionLost(TrioCodexError):  # noqa: N818 - the name is part of the pu
 
 
 class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the public face
-    """The server answered a request with an error. `code` and `param` are the server's, `event_id` names our event."""
+    """The server answered a request with an error. `type`, `code` and `param` are the server's, `event_id` names our event."""
 
     def __init__(
-        self, message: str, *, code: str | None = None, param: str | None = None, event_id: str | None = None
+        self,
+        message: str,
+        *,
+        type: str | None = None,  # noqa: A002 - the wire's name
+        code: str | None = None,
+        param: str | None = None,
+        event_id: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.type = type
         self.code = code
         self.param = param
         self.event_id = event_id

@@ -475,6 +475,19 @@ def test_an_append_is_bounded() -> None:
     assert kinds(client.send("input_audio_buffer.commit"))[0] == "input_audio_buffer.committed"
 
 
+def test_a_detected_turn_that_does_not_end_is_ended() -> None:
+    client = Client(limits=Limits(turn_ms=1000))
+    client.append(VOICE_100_MS)
+    client.take(client.peer.speech_started(0, 100))
+    for _ in range(9):
+        assert client.append(VOICE_100_MS) == []
+    events = client.append(VOICE_100_MS)
+    assert kinds(events)[:2] == ["input_audio_buffer.speech_stopped", "input_audio_buffer.committed"]
+    assert events[0]["audio_end_ms"] == 1000
+    assert client.others()[0] == ResetDetector()
+    assert client.others()[-1] == Hear(VOICE_100_MS)
+
+
 def test_what_nobody_says_is_forgotten() -> None:
     client = Client(limits=Limits(idle_ms=500))
     for _ in range(100):

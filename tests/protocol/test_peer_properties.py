@@ -143,11 +143,18 @@ class Conversation(RuleBasedStateMachine):
     def truncate(self, data: st.DataObject, ms: int) -> None:
         self.send("conversation.item.truncate", item_id=self.some_item(data), content_index=0, audio_end_ms=ms)
 
-    @rule(modality=st.sampled_from(["audio", "text"]), beside=st.booleans(), tokens=st.sampled_from(["inf", 4]))
-    def create_response(self, modality: str, beside: bool, tokens: int | str) -> None:
+    @rule(
+        modality=st.sampled_from(["audio", "text"]),
+        beside=st.booleans(),
+        tokens=st.sampled_from(["inf", 4]),
+        given=st.sampled_from(
+            [None, [], [{"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": "AAAA"}]}]]
+        ),
+    )
+    def create_response(self, modality: str, beside: bool, tokens: int | str, given: list[Any] | None) -> None:
         conversation = "none" if beside else "auto"
         response = {"output_modalities": [modality], "conversation": conversation, "max_output_tokens": tokens}
-        self.send("response.create", response=response)
+        self.send("response.create", response=response if given is None else {**response, "input": given})
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:

@@ -101,8 +101,7 @@ async def test_a_killed_worker_is_an_error_once_and_then_replaced(recordings: di
             assert "goodbye" in await recognizer.transcribe(recordings["goodbye"])
             second = pid_of(recognizer)
             os.kill(second, signal.SIGKILL)  # while it is idle: nobody needs to know
-            while recognizer._pool._idle[0].is_alive():
-                await trio.sleep(0.001)
+            await recognizer._pool._idle[0]._process.wait()
             assert await recognizer.transcribe(b"") == ""
             assert len({first, second, pid_of(recognizer)}) == 3
 
@@ -168,6 +167,15 @@ async def test_the_bodys_own_exception_comes_out_as_it_is_and_nothing_is_left() 
     assert caught.value is failure
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_the_bodys_own_exception_comes_out_of_a_cancelled_scope_too() -> None:
+    failure = ValueError("mine")
+    with trio.fail_after(20), pytest.raises(ValueError, match="mine") as caught, trio.CancelScope() as scope:
+        async with open_recognizer():
+            scope.cancel()
+            raise failure
+    assert caught.value is failure
 
 
 async def test_after_the_block_it_is_closed() -> None:

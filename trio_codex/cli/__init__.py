@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from trio_codex.cli import demo, serve, talk
+from trio_codex.cli import demo, probe, serve, talk
 from trio_codex.cli.beside import beside
 from trio_codex.errors import TrioCodexError
 
 __all__ = ["run"]
 
-_COMMANDS = {"demo": demo, "talk": talk, "serve": serve}
+_COMMANDS = {"demo": demo, "talk": talk, "serve": serve, "probe": probe}
 _INTERRUPTED = 130
 
 

@@ -29,7 +29,9 @@ ANSWER_LIMIT_S: Final = 30.0
 _BYTES_PER_MS: Final = RATE * 2 // 1000
 _TICK_BYTES: Final = TICK_MS * _BYTES_PER_MS
 _SILENCE: Final = bytes(_TICK_BYTES)
-_CLOSING_SILENCE_MS: Final = 1200  # ends a turn: the server waits for 500 ms unless told otherwise, semantic detection longer
+_CLOSING_SILENCE_MS: Final = (
+    1200  # ends a turn: the server waits for 500 ms unless told otherwise, semantic detection longer
+)
 _PAUSE_MS: Final = 400
 
 

@@ -32,13 +32,13 @@ async def get_weather(city: str) -> str:
 
 
 @tool
-async def check_status(service: str = "the software") -> str:
-    """Check the status of a service or of the software, to see whether it is running.
+async def check_status(service: str) -> str:
+    """Check the status of a server or service.
 
     Args:
         service: what to check.
     """
-    return "All services are running. Please restart the program once."
+    return f"The {service} is running. Please restart the program once."
 
 
 def agents() -> Agent:
@@ -72,7 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="as quickly as the server can take it, not in real time")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the conversation")
     parser.add_argument(
-        "--output", type=Path, default=Path("trio-codex-demo.wav"), help="stereo WAV: user left, agent right (default: %(default)s)"
+        "--output",
+        type=Path,
+        default=Path("trio-codex-demo.wav"),
+        help="stereo WAV: user left, agent right (default: %(default)s)",
     )
 
 

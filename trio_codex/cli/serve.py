@@ -10,7 +10,9 @@ ON_SIGNAL: Final = 0  # being stopped is how a server ends
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `serve`."""
-    parser.add_argument("--host", default="127.0.0.1", help="other than loopback needs an API key (default: %(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="other than loopback needs an API key (default: %(default)s)"
+    )
     parser.add_argument("--port", type=int, default=8765, help="0: the system chooses (default: %(default)s)")
     parser.add_argument("--api-key", help="clients must show this key")
     parser.add_argument("--json", action="store_true", help="print one JSON line once it listens")

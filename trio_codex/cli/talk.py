@@ -34,7 +34,9 @@ async def current_time() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `talk`."""
     where.add_arguments(parser)
-    parser.add_argument("--input", type=Path, metavar="FILE.wav", help="what the user says; without it, lines of text are read")
+    parser.add_argument(
+        "--input", type=Path, metavar="FILE.wav", help="what the user says; without it, lines of text are read"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE.wav", help="keep what the agent says")
     parser.add_argument("--instructions", default="You are a helpful voice assistant. Be brief.")
     parser.add_argument("--voice", default="alloy")

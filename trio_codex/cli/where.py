@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 from trio_codex.credentials import Endpoint, resolve_key
 from trio_codex.errors import ConfigurationError
 
-NO_KEY = "no API key found (CODEX_API_KEY, auth.json OPENAI_API_KEY, or OPENAI_API_KEY)"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--local | --openai`."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--local", action="store_true", help="talk to a local server started for this command: no key, no network")
+    where.add_argument(
+        "--local", action="store_true", help="talk to a local server started for this command: no key, no network"
+    )
     where.add_argument("--openai", action="store_true", help="talk to the real service; needs a key")
 
 
@@ -37,7 +37,7 @@ async def open_endpoint(options: argparse.Namespace, *, local_by_default: bool) 
 async def _remote(options: argparse.Namespace, *, local_by_default: bool) -> Endpoint | None:
     if options.openai:
         endpoint = Endpoint.openai()
-        await _require_key(endpoint)
+        await resolve_key(endpoint, None)
         return endpoint
     if local_by_default:
         return None
@@ -45,15 +45,8 @@ async def _remote(options: argparse.Namespace, *, local_by_default: bool) -> End
     if os.environ.get("OPENAI_BASE_URL", "").strip():
         return endpoint
     try:
-        await _require_key(endpoint)
+        await resolve_key(endpoint, None)
     except ConfigurationError:
         print("no API key found: talking to a local server", file=sys.stderr)
         return None
     return endpoint
-
-
-async def _require_key(endpoint: Endpoint) -> None:
-    try:
-        await resolve_key(endpoint, None)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{NO_KEY}: {error}") from None

@@ -183,6 +183,12 @@ from trio_codex.protocol.settings import (
     SessionSettings,
     Transcription,
 )
+from trio_codex.protocol.validation import (
+    check_event,
+    check_response,
+    check_session,
+    check_settings,
+)
 from trio_codex.protocol.wire import (
     FromClient,
     FromServer,
@@ -349,6 +355,10 @@ __all__ = [
     "UserMessage",
     "VoiceId",
     "Wire",
+    "check_event",
+    "check_response",
+    "check_session",
+    "check_settings",
     "decode_client_event",
     "decode_server_event",
     "encode_client_event",

@@ -1,16 +1,15 @@
 """The answers: which responses run, who asked for them, what they say and how much of it is heard.
 
 Every `response.create` goes through the floor and carries an event id of ours, also in its metadata, so that `response.created` tells
-whose it is. All state of a response is kept under its id and dropped when it is done. A response that was cut off (barge-in,
-`interrupt`, an abandoned `ask`) makes no more sound, whatever still arrives of it. Out-of-band responses run beside the floor: they are
-seen by who asked for them and as raw events, and they are not played.
+whose it is. All state of a response is kept under its id and dropped when it is done, but for a short memory of the last ones, for frames
+that come late. A response that was cut off (barge-in, `interrupt`, an abandoned `ask`) makes no more sound, whatever still arrives of
+it. Out-of-band responses run beside the floor: they are seen by who asked for them and as raw events, and they are not played.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections import OrderedDict, deque
+from typing import Final
 
 import attrs
 
@@ -25,57 +24,50 @@ from trio_codex.events import (
     AudioInterruptedEvent,
     TextDeltaEvent,
     TranscriptDeltaEvent,
-    Usage,
 )
 from trio_codex.protocol import floor as floors
+from trio_codex.protocol.asks import Asks, Reply, Said
 from trio_codex.protocol.client_events import ConversationItemTruncate, ResponseCancel, ResponseCreate
-from trio_codex.protocol.effects import Effects, Play, Settle, StopPlayback
-from trio_codex.protocol.floor import Cause, Floor, Request
-from trio_codex.protocol.history import History
-from trio_codex.protocol.items import Item, Response, ResponseParams
+from trio_codex.protocol.effects import Effects, Play, StopPlayback
+from trio_codex.protocol.floor import SESSION, Cause, Floor, Request
+from trio_codex.protocol.history import SPOKEN, WRITTEN, History
+from trio_codex.protocol.items import ErrorDetails, Item, Response, ResponseParams
+from trio_codex.protocol.outcomes import Outcome
 from trio_codex.protocol.playback import Playback
-from trio_codex.protocol.server_events import ErrorDetails
+from trio_codex.protocol.settings import Briefing
+
+__all__ = ["REQUEST_KEY", "Answers", "Reply", "Running"]
 
 REQUEST_KEY: Final = "trio_codex_request"
 """The metadata key under which a create carries its own id. The API allows 16 pairs."""
 
 RACE: Final = "conversation_already_has_active_response"
 _METADATA_PAIRS: Final = 16
-_REMEMBERED: Final = 256  # ids of frames whose refusal is no news; errors come within a round trip, if at all
-
-
-@attrs.frozen
-class Reply:
-    """What `ask` gives: the words and the audio of the whole turn, the last response's status, the usage of all, the items."""
-
-    transcript: str
-    audio: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
-    status: str
-    usage: Usage
-    items: tuple[Item, ...] = attrs.field(repr=lambda items: f"<{len(items)} items>")
-
-
-@attrs.define
-class _Ask:
-    words: list[str] = attrs.field(factory=list)
-    audio: list[bytes] = attrs.field(factory=list)
-    items: list[Item] = attrs.field(factory=list)
-    usage: Usage = attrs.field(factory=Usage)
-
-    def reply(self, status: str) -> Reply:
-        words = "".join(self.words) or "".join(_said(item) for item in self.items)
-        return Reply(words, b"".join(self.audio), status, self.usage, tuple(self.items))
+_OWN_FRAMES: Final = 256  # ids of frames whose refusal is no news; errors come within a round trip, if at all
+_LATE: Final = 32  # responses that are over and still remembered
 
 
 @attrs.define
 class Running:
-    """A response that is not done. `cut` is True once nothing of it is to be heard any more."""
+    """A response that is not done, or was until a moment ago (`over`). `cut`: nothing more of it is to be heard.
+
+    `briefing` is the agent that was in charge when it began: its tools are the ones that it calls.
+    """
 
     id: str
-    agent: Agent
+    briefing: Briefing
+    askers: frozenset[str] = frozenset()
+    ours: bool = False  # made for a request of ours, as far as is known
     out_of_band: bool = False
-    asks: frozenset[str] = frozenset()
     cut: bool = False
+    cancelled: bool = False  # we have told the server so
+    over: bool = False
+    said: Said = attrs.field(factory=Said)
+
+    @property
+    def agent(self) -> Agent:
+        """Who answers."""
+        return self.briefing.agent
 
 
 class Answers:
@@ -83,32 +75,33 @@ class Answers:
 
     def __init__(self, effects: Effects, history: History) -> None:
         self.playback = Playback()
-        self._whole = WholeSamples()
-        self._sounding: tuple[str, int] | None = None  # the part whose samples `_whole` cuts
+        self.asks = Asks(effects)
         self.audible = False  # audio has come at some time, which fixes the voice
         self._effects = effects
         self._history = history
         self._floor = Floor()
         self._running: dict[str, Running] = {}
+        self._late: OrderedDict[str, Running] = OrderedDict()
         self._beside: dict[str, Request] = {}  # out-of-band requests on their way
-        self._asks: dict[str, _Ask] = {}
-        self._doomed: set[str] = set()  # creates on their way that nobody wants any more
         self._echoes = False  # the server repeats metadata, as the API says it does
-        self._own: deque[str] = deque(maxlen=_REMEMBERED)
+        self._places = False  # the server says which responses belong to the conversation
+        self._own: deque[str] = deque(maxlen=_OWN_FRAMES)
+        self._whole = WholeSamples()
+        self._sounding: tuple[str, int] | None = None  # the part whose samples `_whole` cuts
 
     # --- asking ----------------------------------------------------------------------------------------------------
 
-    def want(self, cause: Cause, asks: frozenset[str] = frozenset()) -> None:
-        """An answer is wanted automatically."""
-        request = Request(event_id=self._effects.new_id("event"), causes=frozenset({cause}), asks=asks)
-        self._step(floors.Want(request))
+    def want(self, cause: Cause, askers: frozenset[str] = frozenset({SESSION}), *, said_before: bool = False) -> None:
+        """An answer is wanted automatically; `said_before` as in `floor.Want`."""
+        request = Request(event_id=self._effects.new_id("event"), causes=frozenset({cause}), askers=askers)
+        self._step(floors.Want(request, said_before))
 
     def request(self, params: ResponseParams | None, event_id: str | None, *, ask: bool = False) -> str:
         """Somebody asks explicitly; gives the event id, which is the ticket of an `ask`."""
         event_id = event_id or self._effects.new_id("event")
-        request = Request(event_id=event_id, params=params, asks=frozenset({event_id} if ask else ()))
+        request = Request(event_id=event_id, params=params, askers=frozenset({event_id if ask else SESSION}))
         if ask:
-            self._asks[event_id] = _Ask()
+            self.asks.open(event_id)
         if params is not None and params.conversation == "none":
             self._beside[event_id] = request
             self._create(request)
@@ -123,8 +116,13 @@ class Answers:
     def _step(self, given: floors.Given) -> None:
         self._floor, outcomes = floors.step(self._floor, given)
         for outcome in outcomes:
-            if isinstance(outcome, floors.Create):
-                self._create(outcome.request)
+            match outcome:
+                case floors.Create(request):
+                    self._create(request)
+                case floors.Ended(request):
+                    self.asks.settle(request.askers, "cancelled")
+                case floors.Unwanted(response_id):
+                    self._cancel(self._running[response_id])
 
     def _create(self, request: Request) -> None:
         params = request.params or ResponseParams()
@@ -144,122 +142,128 @@ class Answers:
             case _:
                 return None
 
-    def created(self, response: Response, agent: Agent) -> bool | None:
-        """A response runs; says whether it is ours, or None when it is out of band."""
-        response_id = response.id or ""
-        named = (response.metadata or {}).get(REQUEST_KEY)
-        beside = self._beside_request(response, named)
-        if beside is not None or _is_out_of_band(response, named):
-            asks = beside.asks if beside else frozenset()
-            self._running[response_id] = Running(response_id, agent, out_of_band=True, asks=asks)
-            self._cut_if_doomed(beside, response_id)
+    @property
+    def busy(self) -> bool:
+        """Whether somebody answers, or may be about to."""
+        return not isinstance(self._floor.holder, floors.Idle)
+
+    def find(self, response_id: str) -> Running | None:
+        """A response that runs or was done a moment ago."""
+        return self._running.get(response_id) or self._late.get(response_id)
+
+    def find_response(self, response: Response) -> Running | None:
+        """The same for a response of the server; one without an id is the one that runs."""
+        return self.find(response.id or (self.active.id if self.active else ""))
+
+    def created(self, response: Response, briefing: Briefing) -> Running | None:
+        """A response runs; None if that is known already."""
+        running = Running(response.id or "", briefing)
+        if running.id and self.find(running.id):
             return None
+        self._running[running.id] = running
+        named = (response.metadata or {}).get(REQUEST_KEY)
+        self._places = self._places or response.conversation_id is not None
+        if request := self._beside_request(response, named):
+            running.out_of_band, running.askers = True, request.askers
+            if request.withdrawn:
+                self._cancel(running)
+            return running
         request = floors.in_flight(self._floor)
-        ours = request is not None and (named == request.event_id or (named is None and not self._echoes))
+        ours = request is not None and named == request.event_id
+        if not ours and self._places and _says_no_conversation(response):
+            running.out_of_band = True
+            return running
+        if request is not None and (ours or (named is None and not self._echoes)):
+            running.ours, running.askers = True, request.askers
         self._echoes = self._echoes or named is not None
-        self._running[response_id] = Running(response_id, agent, asks=request.asks if request and ours else frozenset())
-        self._step(floors.Created(response_id, ours))
-        self._effects.emit(AgentStartEvent(agent))
-        self._cut_if_doomed(request if ours else None, response_id)
-        return ours
-
-    def _beside_request(self, response: Response, named: Any) -> Request | None:
-        if named in self._beside:
-            return self._beside.pop(named)
-        if named is None and self._beside and _says_no_conversation(response):
-            return self._beside.pop(next(iter(self._beside)))  # the server does not repeat metadata: in order, then
-        return None
-
-    def _cut_if_doomed(self, request: Request | None, response_id: str) -> None:
-        if request is not None and request.event_id in self._doomed:
-            self._doomed.remove(request.event_id)
-            self._cancel(self._running[response_id])
-
-    def running(self, response_id: str) -> Running | None:
-        """A response that is not done, by its id."""
-        return self._running.get(response_id)
-
-    def done(self, response: Response, agent: Agent) -> Running:
-        """A response is over; gives what was known of it. The floor is released by `release`, after the user was told."""
-        running = self._running.pop(response.id or "", None) or Running(response.id or "", agent)
-        for ask in self._asked(running.asks):
-            ask.items.extend(response.output or ())
+        self._effects.emit(AgentStartEvent(running.agent))
+        self._step(floors.Created(running.id, running.ours))
         return running
+
+    def _beside_request(self, response: Response, named: str | None) -> Request | None:
+        if named is None and self._beside and _says_no_conversation(response):
+            named = next(iter(self._beside))  # the server does not repeat metadata: in order, then
+        return self._beside.pop(named, None) if named is not None else None
+
+    def done(self, running: Running, response: Response, outcome: Outcome) -> None:
+        """A response is over. The floor is released by `release`, after the user was told."""
+        del self._running[running.id]
+        running.over = True
+        if running.id:
+            self._late[running.id] = running
+            if len(self._late) > _LATE:
+                self._late.popitem(last=False)
+        self.playback.ended(running.id)
+        said, running.said = running.said, Said()
+        said.items = list(response.output or said.items)
+        said.usage = outcome.usage or said.usage
+        self.asks.told(running.askers, said)
+        if outcome.failure is not None:  # whoever asked has been told; the turn may go on
+            self.asks.settle(running.askers, outcome.status, outcome.failure)
+            running.askers = frozenset({SESSION})
 
     def release(self, running: Running) -> None:
         """Let the next request go."""
-        if not running.out_of_band:
-            self._step(floors.Done(running.id))
-
-    def charge(self, running: Running, usage: Usage) -> None:
-        """Book usage with who asked for the response."""
-        for ask in self._asked(running.asks):
-            ask.usage += usage
-
-    def settle(self, asks: Iterable[str], status: str, failure: ServerRefused | None = None) -> None:
-        """The turn is over for these asks."""
-        for ticket in asks:
-            if ask := self._asks.pop(ticket, None):
-                self._effects.add(Settle(ticket, None if failure else ask.reply(status), failure))
+        self._step(floors.Done(running.id))
 
     def refused(self, error: ErrorDetails) -> tuple[bool, bool]:
         """An error of the server: whether it answers a frame of ours that this class sent, and whether it is handled silently."""
-        event_id = error.event_id or ""
         race = error.code == RACE
-        if event_id in self._own:
-            return True, True
-        if event_id in self._beside:
-            self.settle(self._beside.pop(event_id).asks, "failed", _refusal(error))
-            return True, False
-        request = self._request(event_id)
-        if request is None:
+        event_id = error.event_id or self._unnamed(race=race)
+        if event_id is None:
             return False, False
-        if race:
-            self._disown(request)
-        self._step(floors.Refused(event_id, race))
-        if not race:
-            self._doomed.discard(event_id)
-            self.settle(request.asks, "failed", _refusal(error))
-        elif event_id in self._doomed:  # nobody wants it: do not ask again
-            self._doomed.discard(event_id)
-            self._step(floors.Withdraw(event_id))
-        return True, race
+        if request := self._sent(event_id):
+            self._refused(request, race=race, error=error)
+            return True, race
+        if request := self._beside.pop(event_id, None):
+            self.asks.settle(request.askers, "failed", _refusal(error))
+            return True, False
+        return (True, True) if event_id in self._own else (False, False)
 
-    def _request(self, event_id: str) -> Request | None:
-        match self._floor.holder:
-            case floors.Answering(_, Request(event_id=answered) as request) if answered == event_id:
-                return request
-            case _:
-                sent = floors.in_flight(self._floor)
-                return sent if sent is not None and sent.event_id == event_id else None
-
-    def _disown(self, request: Request) -> None:
-        """The response that was taken for the answer to this request is somebody else's."""
+    def _refused(self, request: Request, *, race: bool, error: ErrorDetails) -> None:
         if active := self.active:
-            active.asks -= request.asks
+            active.askers -= request.askers  # what was taken for the answer to this request is somebody else's
+        if not race:
+            self.asks.settle(request.askers, "failed", _refusal(error))
+        self._step(floors.Refused(request.event_id, race))
+
+    def _unnamed(self, *, race: bool) -> str | None:
+        """The server does not say which event it refused: in a race it can only be our create on its way."""
+        request = floors.in_flight(self._floor) if race else None
+        if request is None:
+            return None
+        self._own.append(request.event_id)  # should the server name it after all, that is no news
+        return request.event_id
+
+    def _sent(self, event_id: str) -> Request | None:
+        match self._floor.holder:
+            case floors.Requested(request) | floors.Contested(request, _) | floors.Answering(_, Request() as request):
+                return request if request.event_id == event_id else None
+            case _:
+                return None
 
     # --- what it says ----------------------------------------------------------------------------------------------
 
     def audio(self, response_id: str, item_id: str, content_index: int, data: bytes, now: float) -> None:
         """Audio of an answer."""
-        running = self._running.get(response_id)
+        self.audible = True
+        running = self.find(response_id)
         if running is not None:
-            for ask in self._asked(running.asks):
-                ask.audio.append(data)
+            if self._is_asked(running):
+                running.said.audio.append(data)
             if running.cut or running.out_of_band:
                 return
-        self.audible = True
-        self.playback.received(response_id, item_id, content_index, len(data), now)
         self._effects.emit(AudioEvent(Audio(data, item_id, content_index, response_id)))
         if self._sounding != (item_id, content_index):
             self._sounding = (item_id, content_index)
             self._whole = WholeSamples(self.playback.audio_format.sample_width)
         if whole := self._whole.feed(data):
+            self.playback.received(response_id, item_id, content_index, len(whole), now)
             self._effects.add(Play(response_id, item_id, content_index, whole))
 
     def audio_ended(self, response_id: str, item_id: str, content_index: int) -> None:
         """All audio of a part has come, or it was cut off."""
-        running = self._running.get(response_id)
+        running = self.find(response_id)
         if running is not None and (running.cut or running.out_of_band):
             return
         self.playback.completed(item_id, content_index)
@@ -267,29 +271,39 @@ class Answers:
 
     def words(self, response_id: str, item_id: str, content_index: int, delta: str, *, spoken: bool) -> None:
         """Words of an answer: of its transcript if they are spoken, else of its text."""
-        running = self._running.get(response_id)
+        running = self.find(response_id)
         if running is not None:
-            for ask in self._asked(running.asks):
-                ask.words.append(delta)
+            if self._is_asked(running):
+                running.said.words.append(delta)
             if running.out_of_band:
                 return
-        self._history.delta(item_id, content_index, delta)
+        self._history.delta(item_id, content_index, delta, SPOKEN if spoken else WRITTEN)
         if running is not None and running.cut:
             return
         self._effects.emit(TranscriptDeltaEvent(item_id, delta) if spoken else TextDeltaEvent(item_id, delta))
 
-    def said(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
-        """All words of a part, once more."""
-        running = self._running.get(response_id)
-        if running is None or not running.out_of_band:
-            self._history.transcribe(item_id, content_index, text)
+    def said(self, response_id: str, item_id: str, content_index: int, text: str, *, spoken: bool) -> None:
+        """All words of a part, once more; a server that has cut the part off may have none left."""
+        running = self.find(response_id)
+        if text and (running is None or not running.out_of_band):
+            self._history.transcribe(item_id, content_index, text, SPOKEN if spoken else WRITTEN)
+
+    def item_done(self, running: Running, item: Item) -> None:
+        """An item of an answer is finished, or was broken off."""
+        if self._is_asked(running):
+            running.said.items.append(item)
+
+    def _is_asked(self, running: Running) -> bool:
+        return not running.over and any(asker != SESSION for asker in running.askers)
 
     # --- stopping --------------------------------------------------------------------------------------------------
 
     def silence(self, now: float) -> None:
-        """Stop the sound: nothing more of what is queued or still to come of the running answer, and tell the server what was heard."""
-        if active := self.active:
-            active.cut = True
+        """Stop the sound: nothing more of what is queued or still to come of the answers so far, and tell the server what was heard."""
+        active = self.active
+        for running in (active, *self._late.values()):
+            if running is not None:
+                running.cut = True
         cut = self.playback.interrupted(now)
         if active or cut:
             self._effects.add(StopPlayback())
@@ -307,57 +321,37 @@ class Answers:
         if active := self.active:
             self._cancel(active)
         elif request := floors.in_flight(self._floor):
-            self._doomed.add(request.event_id)
+            self._step(floors.Withdraw(request.event_id))
         self.silence(now)
 
     def abandon(self, ticket: str, now: float) -> None:
-        """Whoever asked has gone: withdraw the request, or cancel its response."""
-        if self._asks.pop(ticket, None) is None:
+        """Whoever asked has gone: what nobody else has asked for is withdrawn or cancelled."""
+        if not self.asks.close(ticket):
             return
-        self._step(floors.Withdraw(ticket))
-        request = floors.in_flight(self._floor)
-        if ticket in self._beside or (request is not None and request.event_id == ticket):
-            self._doomed.add(ticket)
+        for request in floors.requests(self._floor):
+            if ticket in request.askers and not self.asks.want(request.askers):
+                self._step(floors.Withdraw(request.event_id))
+        if ticket in self._beside:
+            self._beside[ticket] = attrs.evolve(self._beside[ticket], withdrawn=True)
         for running in self._running.values():
-            if ticket in running.asks:
+            if ticket in running.askers and not self.asks.want(running.askers):
                 self._cancel(running)
-                if not running.out_of_band:
+                if running is self.active:
                     self.silence(now)
 
     def _cancel(self, running: Running) -> None:
-        if not running.cut:
-            running.cut = True
+        running.cut = True
+        if not running.cancelled:
+            running.cancelled = True
             self._send_own(ResponseCancel(response_id=running.id or None))
 
     def _send_own(self, event: ResponseCancel | ConversationItemTruncate) -> None:
         self._own.append(self._effects.send(event))
-
-    def _asked(self, asks: frozenset[str]) -> list[_Ask]:
-        return [self._asks[ticket] for ticket in asks if ticket in self._asks] if asks else []
-
-
-def _said(item: Item) -> str:
-    return "".join(part.text or part.transcript or "" for part in getattr(item, "content", ()))
 
 
 def _says_no_conversation(response: Response) -> bool:
     return response.conversation_id is None and "conversation_id" in response.extra
 
 
-def _is_out_of_band(response: Response, named: Any) -> bool:
-    """Whether somebody else's response is none of the default conversation (a null; a server that leaves the field out has only one)."""
-    return named is None and _says_no_conversation(response)
-
-
 def _refusal(error: ErrorDetails) -> ServerRefused:
-    return ServerRefused(error.message, code=error.code, param=error.param, event_id=error.event_id)
-
-
-def failure_of(details: Mapping[str, Any] | str | None) -> ServerRefused:
-    """The error of a failed response, from whatever the server put into `status_details`."""
-    error = details.get("error") if isinstance(details, Mapping) else None
-    if isinstance(error, Mapping):
-        message = error.get("message") or error.get("code") or error.get("type") or "the response failed"
-        return ServerRefused(str(message), code=error.get("code") or error.get("type"))
-    reason = details if isinstance(details, str) else (details or {}).get("reason")
-    return ServerRefused(str(reason or 'response.done failed (status="failed")'))
+    return ServerRefused(error.message, type=error.type, code=error.code, param=error.param, event_id=error.event_id)

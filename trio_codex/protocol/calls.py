@@ -2,7 +2,7 @@
 
 Every completed call gets exactly one output while the session is open: a result, an error, "cancelled", "unknown tool". The calls of
 one response are a batch; its outputs are followed by one request for an answer, after the response is done and the last output is
-sent, and by none if the response was cut off by speech or `interrupt`, or if no tool of the batch wants one.
+sent, and by none if the response was cut off by speech or `interrupt`, if no tool of the batch wants one, or if whoever asked has gone.
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ from trio_codex.protocol import handoff as handoffs
 from trio_codex.protocol.answers import Answers, Running
 from trio_codex.protocol.client_events import ConversationItemCreate
 from trio_codex.protocol.effects import CancelTool, Effects, Note, PrepareHandoff, Settle, StartTool, ToolCall
-from trio_codex.protocol.floor import Cause
+from trio_codex.protocol.floor import SESSION, Cause
 from trio_codex.protocol.items import FunctionCall, FunctionCallOutput
+from trio_codex.protocol.outcomes import Outcome
 from trio_codex.protocol.settings import UNSET, Briefing, SessionSettings, session_object
 from trio_codex.protocol.updates import Purpose, Updates
 from trio_codex.tools import UNKNOWN_TOOL
 
-_CUT_OFF: Final = frozenset({"turn_detected", "client_cancelled"})
+INTERRUPTED: Final = "the response was interrupted"
+NOT_COMPLETED: Final = "the response was not completed"
 
 
 @attrs.define
 class _Batch:
+    """The calls of one response."""
+
+    running: Running
     open: set[str] = attrs.field(factory=set)
-    asks: frozenset[str] = frozenset()
     cause: Cause = Cause.TOOL_OUTPUT
-    response_done: bool = False
     cut_off: bool = False
     wanted: bool = False  # some output of the batch wants an answer
+    status: str = "completed"
 
 
 class Calls:
@@ -48,10 +52,11 @@ class Calls:
         self._answers = answers
         self._updates = updates
         self._state: handoffs.State = handoffs.Settled(briefing)
+        self._target: Briefing | None = None  # whose settings go out as soon as nobody answers
+        self._redirect: str | None = None  # the ticket of the `update_agent` under way
         self._seen: set[str] = set()
         self._open: dict[str, ToolCall] = {}
         self._batches: dict[str, _Batch] = {}
-        self._redirect: str | None = None  # the ticket of the `update_agent` under way
 
     @property
     def briefing(self) -> Briefing:
@@ -61,13 +66,13 @@ class Calls:
     # --- calls -----------------------------------------------------------------------------------------------------
 
     def called(self, running: Running, item: FunctionCall) -> None:
-        """The model completed a function call."""
+        """The model completed a function call; of one that is told again nothing follows."""
         call_id = item.call_id or item.id or ""
         if call_id in self._seen:
             return
         self._seen.add(call_id)
-        handoff = self.briefing.find_handoff(item.name)
-        tool = None if handoff else self.briefing.find_tool(item.name)
+        handoff = running.briefing.find_handoff(item.name)
+        tool = None if handoff else running.briefing.find_tool(item.name)
         call = ToolCall(
             call_id=call_id,
             name=item.name,
@@ -78,10 +83,12 @@ class Calls:
             handoff=handoff,
         )
         self._open[call_id] = call
-        self._batches.setdefault(running.id, _Batch()).open.add(call_id)
+        self._batches.setdefault(running.id, _Batch(running, cut_off=running.over and running.cut)).open.add(call_id)
         self._effects.emit(ToolStartEvent(call.agent, tool, call.name, call_id, call.arguments))
         if handoff is not None:
             self._step(handoffs.Requested(call))
+            if running.over:  # the call came late
+                self._handoff_response_done(running, completed=not running.cut, cut_off=running.cut)
         elif tool is None:
             self.ended(call_id, UNKNOWN_TOOL.format(name=call.name))
         else:
@@ -99,7 +106,7 @@ class Calls:
         batch.wanted = batch.wanted or respond
         if call.handoff is not None:
             batch.cause = Cause.HANDOFF
-        self._close_if_through(call.response_id, batch)
+        self._close_if_through(batch)
 
     def interrupted(self) -> None:
         """The user cut in: tools that asked for it are cancelled."""
@@ -107,26 +114,29 @@ class Calls:
             if call.tool is not None and call.tool.on_interrupt == "cancel":
                 self._effects.add(CancelTool(call.call_id))
 
-    def response_done(self, running: Running, status: str, reason: str | None) -> bool:
-        """A response is over; says whether a follow-up will go on with what was asked."""
-        self._handoff_response_done(running, completed=status == "completed")
+    def response_done(self, running: Running, outcome: Outcome) -> bool:
+        """A response is over; says whether its turn goes on: outputs are owed or a follow-up is."""
         batch = self._batches.get(running.id)
         if batch is None:
             return False
-        batch.response_done = True
-        batch.cut_off = running.cut or (status == "cancelled" and (reason is None or reason in _CUT_OFF))
-        batch.asks = running.asks
-        self._close_if_through(running.id, batch)
+        batch.running = running
+        batch.cut_off = running.cut or outcome.cut_off
+        batch.status = "cancelled" if batch.cut_off else outcome.status
+        if batch.cut_off:
+            self._answers.asks.settle(running.askers, batch.status)
+        self._handoff_response_done(running, completed=outcome.status == "completed", cut_off=batch.cut_off)
+        self._close_if_through(batch)
         return True
 
-    def _close_if_through(self, response_id: str, batch: _Batch) -> None:
-        if batch.open or not batch.response_done:
+    def _close_if_through(self, batch: _Batch) -> None:
+        running = batch.running
+        if batch.open or not running.over or self._batches.get(running.id) is not batch:
             return
-        del self._batches[response_id]
-        if batch.wanted and not batch.cut_off:
-            self._answers.want(batch.cause, batch.asks)
+        del self._batches[running.id]
+        if batch.wanted and not batch.cut_off and self._answers.asks.want(running.askers):
+            self._answers.want(batch.cause, running.askers or frozenset({SESSION}))
         else:
-            self._answers.settle(batch.asks, "cancelled" if batch.cut_off else "completed")
+            self._answers.asks.settle(running.askers, batch.status)
 
     # --- handoffs --------------------------------------------------------------------------------------------------
 
@@ -135,7 +145,7 @@ class Calls:
         if not isinstance(self._state, handoffs.Settled):
             return False
         self._redirect = ticket
-        self._step(handoffs.Requested(None, target, response_ended=self._answers.active is None))
+        self._step(handoffs.Redirected(target))
         return True
 
     def prepared(self, call_id: str, target: Briefing) -> None:
@@ -156,16 +166,21 @@ class Calls:
         """The server refused the target's settings, or did not answer."""
         self._step(handoffs.Refused(reason))
 
+    def floor_moved(self) -> None:
+        """Somebody may have stopped answering, for which the settings of a handoff wait."""
+        if self._target is not None and not self._answers.busy:
+            target, self._target = self._target, None
+            self._updates.submit(self._target_session(target), Purpose.HANDOFF)
+
     def _is_preparing(self, call_id: str) -> bool:
         state = self._state
-        return isinstance(state, handoffs.Preparing) and state.call is not None and state.call.call_id == call_id
+        return isinstance(state, handoffs.Preparing) and state.call.call_id == call_id
 
-    def _handoff_response_done(self, running: Running, *, completed: bool) -> None:
+    def _handoff_response_done(self, running: Running, *, completed: bool, cut_off: bool) -> None:
         state = self._state
-        if not isinstance(state, handoffs.Preparing) or running.out_of_band:
-            return
-        if state.call is None or state.call.response_id == running.id:
-            self._step(handoffs.ResponseEnded(completed and not running.cut))
+        if isinstance(state, handoffs.Preparing) and state.call.response_id == running.id:
+            reason = INTERRUPTED if cut_off else NOT_COMPLETED
+            self._step(handoffs.ResponseEnded(completed and not cut_off, reason))
 
     def _step(self, given: handoffs.Given) -> None:
         self._state, outcomes = handoffs.step(self._state, given)
@@ -174,25 +189,25 @@ class Calls:
                 case handoffs.Prepare(call):
                     self._effects.add(PrepareHandoff(call))
                 case handoffs.Apply(target):
-                    self._apply(target)
+                    self._target = target
                 case handoffs.Arrived(call, source, target):
                     self._arrived(call, source, target)
-                case handoffs.Failed(call, reason, interrupted):
-                    self._failed(call, reason, interrupted=interrupted)
-
-    def _apply(self, target: Briefing) -> None:
-        self._answers.hold(True)
-        self._updates.submit(self._target_session(target), Purpose.HANDOFF)
+                case handoffs.Failed(call, reason):
+                    self._failed(call, reason)
+        # The old agent is asked nothing more while the new one's settings are on their way.
+        self._answers.hold(isinstance(self._state, handoffs.Applying))
+        self.floor_moved()
 
     def _target_session(self, target: Briefing) -> dict[str, Any]:
         """What the target changes: instructions, tools and, as long as no audio was heard, the voice."""
         voice = self.settings.voice
         session = session_object(target, SessionSettings(instructions=self.settings.instructions, voice=voice))
-        if self._answers.audible and session.pop("audio", None) is not None:
-            if voice is UNSET and target.agent.voice != self.briefing.agent.voice:
-                self._effects.add(
-                    Note(f"{target.agent.name} keeps the voice of the call: it cannot change once audio was heard")
-                )
+        if self._answers.audible:
+            session.pop("audio", None)
+            wanted = target.agent.voice if voice is UNSET else None
+            if wanted is not None and wanted != self.briefing.agent.voice:
+                note = f"{target.agent.name} keeps the voice of the call: it cannot change once audio was heard"
+                self._effects.add(Note(note))
         return session
 
     def _arrived(self, call: ToolCall | None, source: Briefing, target: Briefing) -> None:
@@ -201,15 +216,12 @@ class Calls:
             self._settle_redirect(None)
         else:
             self.ended(call.call_id, HANDOFF_DONE.format(name=target.agent.name))
-        self._answers.hold(False)
 
-    def _failed(self, call: ToolCall | None, reason: str, *, interrupted: bool) -> None:
+    def _failed(self, call: ToolCall | None, reason: str) -> None:
         if call is None:
             self._settle_redirect(ServerRefused(f"the agent stays {self.briefing.agent.name}: {reason}"))
         else:
-            self.ended(call.call_id, HANDOFF_FAILED.format(reason=reason), respond=not interrupted)
-        if not isinstance(self._state, handoffs.Applying):
-            self._answers.hold(False)
+            self.ended(call.call_id, HANDOFF_FAILED.format(reason=reason))
 
     def _settle_redirect(self, error: ServerRefused | None) -> None:
         if self._redirect is not None:

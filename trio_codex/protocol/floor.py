@@ -7,24 +7,29 @@ ones (`respond`, `ask`, a raw `response.create`) each keep their own. Out-of-ban
 The server's turn detection makes responses too, so a create of ours can lose a race. `Created.ours` says what the metadata told:
 a response can be taken for ours until the refusal of our create proves it was not.
 
-    state \\ given   Want/Ask   Created(ours)  Created(not ours)  Done       Refused(race)     Refused
-    Idle             Requested  Answering      Answering          -          -                 -
-    Requested(r)     wait       Answering(r)   Contested(r)       -          Blocked, r waits  Idle, r ends
-    Contested(r)     wait       Answering(r)   Contested(r)       Requested  Answering, r waits  Answering, r ends
-    Answering(r?)    wait       Answering(r')  Answering          Idle       Answering, r waits  Answering, r ends
-    Blocked          wait       Answering      Answering          Idle       -                 -
+    state \\ given   Created(ours)    Created(not ours)  Done       Refused(race)        Refused
+    Idle             Answering        Answering          -          -                    -
+    Requested(r)     Answering(r)     Contested(r)       -          Blocked, r waits     Idle, r ends
+    Contested(r)     Answering(r)     Contested(r)       Requested  Answering, r waits   Answering, r ends
+    Answering(r?)    Answering        Answering          Idle       Answering, r waits   Answering, r ends
+    Blocked          Answering        Answering          Idle       -                    -
 
-Pure: `step(floor, given)` gives the next floor and what follows.
+`Want` and `Hold` change no state but the queue's; `Withdraw` takes a request out of the queue, and marks one in flight: a response
+made for it is unwanted. In Idle the first of the queue is requested at once, unless the floor is held. Pure: `step(floor, given)`
+gives the next floor and what follows.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
 from trio_codex.protocol.items import ResponseParams
+
+SESSION: Final = ""
+"""The asker who waits for nothing: whatever wants an answer other than an `ask`."""
 
 
 class Cause(enum.Enum):
@@ -39,12 +44,13 @@ class Cause(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Request:
-    """One `response.create`, waiting or in flight. `causes` is empty for a manual one; `asks` are the tickets of `ask` it serves."""
+    """One `response.create`, waiting or in flight. `causes` is empty for a manual one; `askers` are tickets of `ask`, or SESSION."""
 
     event_id: str
     params: ResponseParams | None = None
     causes: frozenset[Cause] = frozenset()
-    asks: frozenset[str] = frozenset()
+    askers: frozenset[str] = frozenset({SESSION})
+    withdrawn: bool = False
 
     @property
     def manual(self) -> bool:
@@ -105,9 +111,13 @@ class Floor:
 
 @attrs.frozen
 class Want:
-    """A request for an answer joins the queue; an automatic one joins the automatic one that waits, if there is one."""
+    """A request for an answer joins the queue; an automatic one joins the automatic one that waits, if there is one.
+
+    `said_before`: what it wants answered was said before the create in flight was sent, so an automatic one there answers it too.
+    """
 
     request: Request
+    said_before: bool = False
 
 
 @attrs.frozen
@@ -142,7 +152,7 @@ class Hold:
 
 @attrs.frozen
 class Withdraw:
-    """A waiting request is no longer wanted."""
+    """A request is no longer wanted."""
 
     event_id: str
 
@@ -162,12 +172,19 @@ class Create:
 
 @attrs.frozen
 class Ended:
-    """The server refused this request for good."""
+    """No response will be made for this request: it was refused for good, withdrawn, or somebody else has answered."""
 
     request: Request
 
 
-Outcome: TypeAlias = Create | Ended
+@attrs.frozen
+class Unwanted:
+    """This response was made for a request that had been withdrawn."""
+
+    response_id: str
+
+
+Outcome: TypeAlias = Create | Ended | Unwanted
 
 
 def step(floor: Floor, given: Given) -> tuple[Floor, tuple[Outcome, ...]]:
@@ -180,34 +197,114 @@ def step(floor: Floor, given: Given) -> tuple[Floor, tuple[Outcome, ...]]:
     return floor, outcomes
 
 
+def in_flight(floor: Floor) -> Request | None:
+    """Our create that is on its way and not yet answered."""
+    match floor.holder:
+        case Requested(request) | Contested(request, _):
+            return request
+        case _:
+            return None
+
+
+def requests(floor: Floor) -> tuple[Request, ...]:
+    """All requests that are known here: the one in flight or being answered, then those that wait."""
+    match floor.holder:
+        case Requested(request) | Contested(request, _) | Answering(_, Request() as request):
+            return (request, *floor.waiting)
+        case _:
+            return floor.waiting
+
+
 def _take(floor: Floor, given: Given) -> tuple[Floor, tuple[Outcome, ...]]:
     match given:
-        case Want(request):
-            return attrs.evolve(floor, waiting=_joined(floor.waiting, request)), ()
+        case Want():
+            return _wanted(floor, given), ()
         case Withdraw(event_id):
-            return attrs.evolve(floor, waiting=tuple(r for r in floor.waiting if r.event_id != event_id)), ()
+            return _withdrawn(floor, event_id)
         case Hold(held):
             return attrs.evolve(floor, held=held), ()
         case Created():
-            return _created(floor, given), ()
+            return _created(floor, given)
         case Done(response_id):
             return attrs.evolve(floor, holder=_after_done(floor.holder, response_id)), ()
         case Refused():
             return _refused(floor, given)
 
 
-def _created(floor: Floor, given: Created) -> Floor:
-    request = in_flight(floor)
-    # A response of ours answers what was said before its create was sent, so it does not settle a turn committed since.
-    waiting = floor.waiting if given.ours else _all_without_turn(floor.waiting)
-    holder: Holder
-    if request is None:
-        holder = Answering(given.response_id)
-    elif given.ours:
-        holder = Answering(given.response_id, request)
-    else:
-        holder = Contested(request, given.response_id)
-    return attrs.evolve(floor, holder=holder, waiting=waiting)
+# --- the queue ---------------------------------------------------------------------------------------------------------
+
+
+def _wanted(floor: Floor, given: Want) -> Floor:
+    sent = in_flight(floor)
+    if given.said_before and sent is not None and _may_join(sent, given.request):
+        return _in_hand(floor, _merged(sent, given.request))
+    for index, other in enumerate(floor.waiting):
+        if _may_join(other, given.request):
+            joined = _merged(other, given.request)
+            return attrs.evolve(floor, waiting=(*floor.waiting[:index], joined, *floor.waiting[index + 1 :]))
+    return attrs.evolve(floor, waiting=(*floor.waiting, given.request))
+
+
+def _withdrawn(floor: Floor, event_id: str) -> tuple[Floor, tuple[Outcome, ...]]:
+    match floor.holder:
+        case Requested(request) | Contested(request, _) | Answering(_, Request() as request):
+            if request.event_id == event_id:
+                return _in_hand(floor, attrs.evolve(request, withdrawn=True)), ()
+    gone = tuple(Ended(request) for request in floor.waiting if request.event_id == event_id)
+    left = tuple(request for request in floor.waiting if request.event_id != event_id)
+    return attrs.evolve(floor, waiting=left), gone
+
+
+def _turn_answered(floor: Floor) -> tuple[Floor, tuple[Outcome, ...]]:
+    """Somebody else answers: nobody need answer the user's last turn again."""
+    if sent := in_flight(floor):
+        floor = _in_hand(floor, _without_turn(sent))
+    waiting = tuple(_without_turn(request) for request in floor.waiting)
+    void = tuple(Ended(request) for request in waiting if request.withdrawn)
+    return attrs.evolve(floor, waiting=tuple(request for request in waiting if not request.withdrawn)), void
+
+
+def _in_front(request: Request, waiting: tuple[Request, ...]) -> tuple[Request, ...]:
+    """A request that lost a race goes first again; what was wanted automatically meanwhile joins it."""
+    for other in waiting:
+        if _may_join(request, other):
+            request = _merged(request, other)
+    return (request, *(other for other in waiting if not _may_join(request, other)))
+
+
+def _may_join(first: Request, second: Request) -> bool:
+    return not (first.manual or second.manual or first.withdrawn)
+
+
+def _merged(first: Request, second: Request) -> Request:
+    return attrs.evolve(first, causes=first.causes | second.causes, askers=first.askers | second.askers)
+
+
+def _without_turn(request: Request) -> Request:
+    """What is left of a request once somebody has answered the turn; withdrawn, if only the turn had caused it."""
+    if request.causes == {Cause.TURN}:
+        return attrs.evolve(request, withdrawn=True)
+    return attrs.evolve(request, causes=request.causes - {Cause.TURN})
+
+
+# --- who answers -------------------------------------------------------------------------------------------------------
+
+
+def _in_hand(floor: Floor, request: Request) -> Floor:
+    """The same with another word on the request in flight, or on the one that is being answered."""
+    assert not isinstance(floor.holder, Idle | Blocked)
+    return attrs.evolve(floor, holder=attrs.evolve(floor.holder, request=request))
+
+
+def _created(floor: Floor, given: Created) -> tuple[Floor, tuple[Outcome, ...]]:
+    if not given.ours:
+        floor, void = _turn_answered(floor)
+        sent = in_flight(floor)
+        holder = Contested(sent, given.response_id) if sent else Answering(given.response_id)
+        return attrs.evolve(floor, holder=holder), void
+    sent = in_flight(floor)
+    unwanted = (Unwanted(given.response_id),) if sent and sent.withdrawn else ()
+    return attrs.evolve(floor, holder=Answering(given.response_id, sent)), unwanted
 
 
 def _after_done(holder: Holder, response_id: str) -> Holder:
@@ -223,64 +320,22 @@ def _after_done(holder: Holder, response_id: str) -> Holder:
 
 
 def _refused(floor: Floor, given: Refused) -> tuple[Floor, tuple[Outcome, ...]]:
-    holder: Holder
+    void: tuple[Outcome, ...] = ()
+    match floor.holder:
+        case Answering(running, Request(event_id=given.event_id) as request) if given.race:
+            # The response that was taken for ours is somebody else's.
+            floor, void = _turn_answered(attrs.evolve(floor, holder=Contested(request, running)))
+    after: Holder
     match floor.holder:
         case Requested(request) if request.event_id == given.event_id:
-            holder = Blocked() if given.race else Idle()
-            again: Request | None = request
+            after = Blocked() if given.race else Idle()
         case Contested(request, running) if request.event_id == given.event_id:
-            holder, again = Answering(running), _without_turn(request)
+            after = Answering(running)
         case Answering(running, Request(event_id=given.event_id) as request):
-            holder, again = Answering(running), _without_turn(request)
+            after = Answering(running)
         case _:
             return floor, ()
-    if not given.race:
-        return attrs.evolve(floor, holder=holder), (Ended(request),)
-    waiting = floor.waiting if isinstance(holder, Blocked) else _all_without_turn(floor.waiting)
-    if again is not None:
-        waiting = _in_front(again, waiting)
-    return attrs.evolve(floor, holder=holder, waiting=waiting), ()
-
-
-def in_flight(floor: Floor) -> Request | None:
-    """Our create that is on its way and not yet answered."""
-    match floor.holder:
-        case Requested(request) | Contested(request, _):
-            return request
-        case _:
-            return None
-
-
-def _joined(waiting: tuple[Request, ...], request: Request) -> tuple[Request, ...]:
-    if request.manual:
-        return (*waiting, request)
-    for index, other in enumerate(waiting):
-        if not other.manual:
-            return (*waiting[:index], _merged(other, request), *waiting[index + 1 :])
-    return (*waiting, request)
-
-
-def _in_front(request: Request, waiting: tuple[Request, ...]) -> tuple[Request, ...]:
-    """A request that lost a race goes first again; what was wanted automatically meanwhile joins it."""
-    if not request.manual:
-        for other in waiting:
-            if not other.manual:
-                request = _merged(request, other)
-        waiting = tuple(other for other in waiting if other.manual)
-    return (request, *waiting)
-
-
-def _merged(first: Request, second: Request) -> Request:
-    return attrs.evolve(first, causes=first.causes | second.causes, asks=first.asks | second.asks)
-
-
-def _without_turn(request: Request) -> Request | None:
-    """What is left of a request once anybody has answered: nothing, if only a turn had caused it."""
-    if request.manual:
-        return request
-    causes = request.causes - {Cause.TURN}
-    return attrs.evolve(request, causes=causes) if causes else None
-
-
-def _all_without_turn(waiting: tuple[Request, ...]) -> tuple[Request, ...]:
-    return tuple(left for request in waiting if (left := _without_turn(request)) is not None)
+    floor = attrs.evolve(floor, holder=after)
+    if not given.race or request.withdrawn:
+        return floor, (*void, Ended(request))
+    return attrs.evolve(floor, waiting=_in_front(request, floor.waiting)), void

@@ -2,21 +2,24 @@
 
 A handoff is a transaction: the user's callables run, the calling response ends, the settings go out, the server acknowledges, and
 only then does the target speak. Everything else leaves the source in charge. One handoff at a time: a second request outside
-`Settled` is answered with a failure, never queued.
+`Settled` is answered with a failure, never queued. A program that puts an agent in charge (`update_agent`) brings the target along and
+waits for no response of its own; when exactly the settings may go out (not while somebody answers) is decided outside.
 
-    state \\ given   Requested   Prepared    PrepareFailed  ResponseEnded(True)  ResponseEnded(False)  Updated   Refused
-    Settled          Preparing   -           -              -                    -                     -         -
-    Preparing        Failed      Preparing²  Settled        Preparing¹           Settled               -         -
-    Preparing¹       Failed      Applying    Settled        -                    -                     -         -
-    Preparing²       Failed      -           -              Applying             Settled               -         -
-    Applying         Failed      -           -              -                    -                     Settled   Settled
+    state \\ given   Requested    Prepared     PrepareFailed  ResponseEnded(True)  ResponseEnded(False)  Updated  Refused
+    Settled          Preparing    -            -              -                    -                     -        -
+    Settled³         Applying     -            -              -                    -                     -        -
+    Preparing        - (Failed)   Preparing²   Settled        Preparing¹           Settled               -        -
+    Preparing¹       - (Failed)   Applying     Settled        -                    -                     -        -
+    Preparing²       - (Failed)   -            -              Applying             Settled               -        -
+    Applying         - (Failed)   -            -              -                    -                     Settled  Settled
 
-Preparing¹ has seen the response end, Preparing² has the briefing. Pure: `step(state, given)` gives the next state and what follows.
+Preparing¹ has seen the response end, Preparing² has the briefing; ³ the program asks. Pure: `step(state, given)` gives the next
+state and what follows.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -35,17 +38,17 @@ class Settled:
 
 @attrs.frozen(kw_only=True)
 class Preparing:
-    """The callables of a handoff run while the calling response goes on. `call` is None when the program asked (`update_agent`)."""
+    """The callables of a handoff run while the calling response goes on; whichever is through first is noted."""
 
     source: Briefing
-    call: ToolCall | None
+    call: ToolCall
     target: Briefing | None = None
     response_ended: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Applying:
-    """The target's settings are on their way; nobody is asked to speak before the server has acknowledged them."""
+    """The target's settings go out; nobody is asked to speak before the server has acknowledged them. `call`: None for a program."""
 
     source: Briefing
     call: ToolCall | None
@@ -59,11 +62,16 @@ State: TypeAlias = Settled | Preparing | Applying
 
 @attrs.frozen
 class Requested:
-    """The model called a handoff, or the program asks for one with the briefing at hand and `response_ended` when nobody answers."""
+    """The model called a handoff."""
 
-    call: ToolCall | None
-    target: Briefing | None = None
-    response_ended: bool = False
+    call: ToolCall
+
+
+@attrs.frozen
+class Redirected:
+    """The program puts an agent in charge."""
+
+    target: Briefing
 
 
 @attrs.frozen
@@ -82,9 +90,10 @@ class PrepareFailed:
 
 @attrs.frozen
 class ResponseEnded:
-    """The response in which the handoff was requested is over."""
+    """The response in which the handoff was requested is over; `reason` says how, if it was not completed."""
 
     completed: bool
+    reason: str = ""
 
 
 @attrs.frozen
@@ -99,7 +108,7 @@ class Refused:
     reason: str
 
 
-Given: TypeAlias = Requested | Prepared | PrepareFailed | ResponseEnded | Updated | Refused
+Given: TypeAlias = Requested | Redirected | Prepared | PrepareFailed | ResponseEnded | Updated | Refused
 
 # --- outputs -----------------------------------------------------------------------------------------------------------
 
@@ -113,7 +122,7 @@ class Prepare:
 
 @attrs.frozen
 class Apply:
-    """Send the target's settings."""
+    """Send the target's settings, as soon as nobody answers."""
 
     target: Briefing
 
@@ -129,62 +138,47 @@ class Arrived:
 
 @attrs.frozen
 class Failed:
-    """The source stays in charge. `interrupted`: the calling response was cut off, so nobody waits for a follow-up."""
+    """The source stays in charge."""
 
     call: ToolCall | None
     reason: str
-    interrupted: bool = False
 
 
 Outcome: TypeAlias = Prepare | Apply | Arrived | Failed
 
-UNDER_WAY = "another handoff is under way"
-INTERRUPTED = "the response was interrupted"
+UNDER_WAY: Final = "another handoff is under way"
 
 
 def step(state: State, given: Given) -> tuple[State, tuple[Outcome, ...]]:
     """What follows from one input."""
-    if isinstance(given, Requested):
-        return _requested(state, given)
-    match state:
-        case Preparing():
-            return _preparing(state, given)
-        case Applying(source=source, call=call, target=target):
-            if isinstance(given, Updated):
-                return Settled(target), (Arrived(call, source, target),)
-            if isinstance(given, Refused):
-                return Settled(source), (Failed(call, given.reason),)
-    return state, ()
+    match state, given:
+        case Settled(source), Requested(call):
+            return Preparing(source=source, call=call), (Prepare(call),)
+        case Settled(source), Redirected(target):
+            return Applying(source=source, call=None, target=target), (Apply(target),)
+        case _, Requested(call):
+            return state, (Failed(call, UNDER_WAY),)
+        case _, Redirected():
+            return state, (Failed(None, UNDER_WAY),)
+        case Preparing(target=None), Prepared(target):
+            return _ready(attrs.evolve(state, target=target))
+        case Preparing(target=None), PrepareFailed(reason):
+            return Settled(state.source), (Failed(state.call, reason),)
+        case Preparing(response_ended=False), ResponseEnded(True):
+            return _ready(attrs.evolve(state, response_ended=True))
+        case Preparing(response_ended=False), ResponseEnded(False, reason):
+            return Settled(state.source), (Failed(state.call, reason),)
+        case Applying(), Updated():
+            return Settled(state.target), (Arrived(state.call, state.source, state.target),)
+        case Applying(), Refused(reason):
+            return Settled(state.source), (Failed(state.call, reason),)
+        case _:
+            return state, ()
 
 
 def in_charge(state: State) -> Briefing:
-    """Whose tools and handoffs a call is looked up in."""
+    """Who speaks."""
     return state.briefing if isinstance(state, Settled) else state.source
-
-
-def _requested(state: State, given: Requested) -> tuple[State, tuple[Outcome, ...]]:
-    if not isinstance(state, Settled):
-        return state, (Failed(given.call, UNDER_WAY),)
-    asked: tuple[Outcome, ...] = (Prepare(given.call),) if given.call and given.target is None else ()
-    preparing = Preparing(
-        source=state.briefing, call=given.call, target=given.target, response_ended=given.response_ended
-    )
-    following, outcomes = _ready(preparing)
-    return following, (*asked, *outcomes)
-
-
-def _preparing(state: Preparing, given: Given) -> tuple[State, tuple[Outcome, ...]]:
-    match given:
-        case Prepared(target) if state.target is None:
-            return _ready(attrs.evolve(state, target=target))
-        case PrepareFailed(reason) if state.target is None:
-            return Settled(state.source), (Failed(state.call, reason),)
-        case ResponseEnded(completed) if not state.response_ended:
-            if state.call is None or completed:
-                return _ready(attrs.evolve(state, response_ended=True))
-            return Settled(state.source), (Failed(state.call, INTERRUPTED, interrupted=True),)
-        case _:
-            return state, ()
 
 
 def _ready(state: Preparing) -> tuple[State, tuple[Outcome, ...]]:

@@ -2,21 +2,26 @@
 
 The order follows from `previous_item_id` alone: each item hangs on the one before it, and items whose predecessor is not known yet
 stand at the end until it comes. So every order of arrival that the protocol allows gives the same history. Transcripts are patches:
-they may come before their item, after it, or never, and an item that is sent again without its text does not wipe them. Work per
-delta is O(1); an item is made into a value only when somebody looks.
+they may come before their item, after it, or never; what a finished item says is final, and an item that is told again with less
+wipes nothing. Work per delta is O(1); an item is made into a value only when somebody looks, and only if it has changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from trio_codex.events import HistoryItem, HistoryPart
 from trio_codex.protocol.items import ContentPart, Item, UnknownItem
 
-ROOT = "root"
+ROOT: Final = "root"
+"""What the first item hangs on; the API's word for it."""
+
+HEARD: Final = "input_audio"
+SPOKEN: Final = "output_audio"
+WRITTEN: Final = "output_text"
 
 
 @attrs.define
@@ -25,7 +30,7 @@ class _Part:
     text: str | None = None
     image_url: str | None = None
     pieces: list[str] = attrs.field(factory=list)
-    closed: bool = False
+    closed: bool = False  # the text is whole; what else comes of it is late
 
     def fold(self) -> str | None:
         """The text so far, with the deltas that came since folded in."""
@@ -34,21 +39,43 @@ class _Part:
             self.pieces.clear()
         return self.text
 
+    def close(self, text: str) -> None:
+        """All of the text."""
+        self.pieces.clear()
+        self.text, self.closed = text, True
+
+    def take(self, wire: ContentPart, *, final: bool) -> None:
+        """The part as its item tells it; text that is missing there says nothing."""
+        self.type = wire.type or self.type
+        self.image_url = wire.image_url or self.image_url
+        text = wire.text if wire.text is not None else wire.transcript
+        if text and final:
+            self.close(text)
+        elif text and not self.fold():
+            self.text = text
+
 
 @attrs.define
 class _Entry:
     id: str
-    placed: bool = False
+    previous: str | None = None  # what it hangs on, once it has a place
+    guessed: bool = False  # nobody has told the place
     deleted: bool = False
+    done: bool = False
     base: HistoryItem | None = None
     parts: dict[int, _Part] = attrs.field(factory=dict)
     heard: str | None = None
     interrupted_at_ms: int | None = None
     value: HistoryItem | None = None  # made on demand, dropped by every change
 
-    def part(self, index: int) -> _Part:
-        self.value = None
-        return self.parts.setdefault(index, _Part())
+    @property
+    def shown(self) -> bool:
+        return self.previous is not None and not self.deleted
+
+    def part(self, index: int, kind: str = "") -> _Part:
+        part = self.parts.setdefault(index, _Part())
+        part.type = part.type or kind
+        return part
 
     def snapshot(self) -> HistoryItem:
         if self.value is None:
@@ -69,48 +96,61 @@ class History:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._followers: dict[str, list[str]] = {}  # previous id → the items hung on it, the latest first
-        self._order: list[str] | None = []
+        self._order: list[str] | None = []  # every item that has a place; None until it is worked out again
+        self._places: dict[str, int] | None = {}  # where in `_values` an item stands; None until worked out again
+        self._values: list[HistoryItem] = []  # the history as it was last looked at
+        self._changed: dict[str, _Entry] = {}  # since then
 
     @property
     def items(self) -> tuple[HistoryItem, ...]:
         """All items in the order of the conversation."""
-        entries = (self._entries[item_id] for item_id in self._ordered())
-        return tuple(entry.snapshot() for entry in entries if entry.placed and not entry.deleted)
+        if self._places is None:
+            shown = [entry for item_id in self._ordered() if (entry := self._entries[item_id]).shown]
+            self._places = {entry.id: place for place, entry in enumerate(shown)}
+            self._values = [entry.snapshot() for entry in shown]
+        else:
+            for item_id, entry in self._changed.items():
+                if (place := self._places.get(item_id)) is not None:
+                    self._values[place] = entry.snapshot()
+        self._changed.clear()
+        return tuple(self._values)
 
-    def __contains__(self, item_id: str) -> bool:
-        entry = self._entries.get(item_id)
-        return entry is not None and entry.placed and not entry.deleted
+    def __contains__(self, item_id: str | None) -> bool:
+        entry = self._entries.get(item_id) if item_id is not None else None
+        return entry is not None and entry.shown
 
-    def get(self, item_id: str) -> HistoryItem | None:
-        """One item, None if it is not there."""
-        return self._entries[item_id].snapshot() if item_id in self else None
+    def __getitem__(self, item_id: str | None) -> HistoryItem:
+        if item_id is None or item_id not in self:
+            raise KeyError(item_id)
+        return self._entries[item_id].snapshot()
 
-    def put(self, item: Item, previous: str | None = None) -> bool:
-        """Take an item as the server tells it, hung on `previous` (None: at the end); says whether it is new."""
-        item_id = _id_of(item)
+    def put(self, item: Item, previous: str | None = None, *, done: bool = False) -> bool:
+        """Take an item as the server tells it, hung on `previous` (None: at the end); says whether it is new.
+
+        `done`: the item is finished; what comes later without that is late and changes nothing but the place.
+        """
+        item_id = id_of(item)
         if item_id is None:
             return False
-        entry = self._entry(item_id)
-        new = not entry.placed
-        if new:
-            self._place(entry, previous)
-        entry.base = _described(item_id, item)
-        entry.value = None
-        for index, part in enumerate(getattr(item, "content", ())):
-            _take(entry.part(index), part)
-        return new
+        entry = self._change(item_id)
+        if done or not entry.done:
+            final = done or getattr(item, "status", None) != "in_progress"
+            entry.done = done
+            entry.base = _described(item_id, item, entry.base)
+            for index, part in enumerate(getattr(item, "content", ())):
+                entry.part(index).take(part, final=final)
+        return self._place(entry, previous)
 
-    def delta(self, item_id: str, index: int, delta: str) -> None:
-        """More text of a part; nothing, once the part is closed."""
-        part = self._entry(item_id).part(index)
+    def delta(self, item_id: str, index: int, delta: str, kind: str) -> bool:
+        """More text of a part; says whether it counts, which it does not once the part is whole."""
+        part = self._change(item_id).part(index, kind)
         if not part.closed:
             part.pieces.append(delta)
+        return not part.closed
 
-    def transcribe(self, item_id: str, index: int, text: str) -> None:
+    def transcribe(self, item_id: str, index: int, text: str, kind: str) -> None:
         """The whole text of a part; deltas that come later are ignored."""
-        part = self._entry(item_id).part(index)
-        part.pieces.clear()
-        part.text, part.closed = text, True
+        self._change(item_id).part(index, kind).close(text)
 
     def text(self, item_id: str, index: int) -> str:
         """The text of a part so far."""
@@ -119,45 +159,62 @@ class History:
 
     def truncate(self, item_id: str, index: int, heard_ms: int, share: float | None = None) -> None:
         """Only this much was heard: `share` of the audio there was (None: not known, what stands stays)."""
-        entry = self._entry(item_id)
-        text = entry.part(index).fold() or ""
+        entry = self._change(item_id)
         entry.interrupted_at_ms = heard_ms
         if share is not None:
-            entry.heard = _cut(text, share)
+            entry.heard = _cut(entry.part(index, SPOKEN).fold() or "", share)
 
     def delete(self, item_id: str) -> None:
         """The item is gone; what hangs on it stays where it is."""
-        if item_id in self._entries:
-            self._entries[item_id].deleted = True
+        if entry := self._entries.get(item_id):
+            entry.deleted = True
+            entry.parts.clear()
+            self._places = None
+
+    def _change(self, item_id: str) -> _Entry:
+        entry = self._entries.get(item_id)
+        if entry is None:
+            entry = self._entries[item_id] = _Entry(item_id)
+        entry.value = None
+        self._changed[item_id] = entry
+        return entry
 
     # --- order -----------------------------------------------------------------------------------------------------
 
-    def _entry(self, item_id: str) -> _Entry:
-        return self._entries.setdefault(item_id, _Entry(item_id))
-
-    def _place(self, entry: _Entry, previous: str | None) -> None:
+    def _place(self, entry: _Entry, previous: str | None) -> bool:
+        """Hang an item on another (None: on the last one); says whether it had no place before."""
+        new = entry.previous is None
+        if entry.previous is not None:
+            if previous is None or not entry.guessed:
+                return False
+            self._followers[entry.previous].remove(entry.id)
+            self._order = None
         order = self._ordered()
         last = order[-1] if order else ROOT
-        if previous is None:
-            previous = last
-        entry.placed = True
-        followers = self._followers.setdefault(previous, [])
+        entry.guessed = previous is None
+        entry.previous = last if previous is None else previous
+        followers = self._followers.setdefault(entry.previous, [])
         followers.insert(0, entry.id)
-        if previous == last and len(followers) == 1 and entry.id not in self._followers:
+        if new and entry.previous == last and len(followers) == 1 and entry.id not in self._followers:
             order.append(entry.id)  # the usual case; anything else is sorted out when somebody looks
+            if self._places is not None:
+                self._places[entry.id] = len(self._values)
+                self._values.append(entry.snapshot())
         else:
-            self._order = None
+            self._order = self._places = None
+        return new
 
     def _ordered(self) -> list[str]:
         if self._order is None:
-            placed = {item_id for item_id, entry in self._entries.items() if entry.placed}
-            loose = [previous for previous in self._followers if previous != ROOT and previous not in placed]
-            order: list[str] = []
-            for start in (ROOT, *loose):
-                order.extend(self._chain(start))
+            placed = [item_id for item_id, entry in self._entries.items() if entry.previous is not None]
+            order = list(self._chain(ROOT))
+            for previous in self._followers:
+                if previous == ROOT:
+                    continue
+                if previous not in self._entries or self._entries[previous].previous is None:
+                    order += self._chain(previous)
             seen = set(order)
-            order.extend(item_id for item_id in self._entries if item_id in placed and item_id not in seen)
-            self._order = order
+            self._order = order + [item_id for item_id in placed if item_id not in seen]
         return self._order
 
     def _chain(self, start: str) -> Iterable[str]:
@@ -169,27 +226,21 @@ class History:
             stack.extend(reversed(self._followers.get(item_id, ())))
 
 
-def _id_of(item: Item) -> str | None:
+def id_of(item: Item) -> str | None:
+    """The id of any item, None if it has none."""
     value = item.body.get("id") if isinstance(item, UnknownItem) else item.id
     return value if isinstance(value, str) else None
 
 
-def _described(item_id: str, item: Item) -> HistoryItem:
+def _described(item_id: str, item: Item, before: HistoryItem | None) -> HistoryItem:
+    """The item as it is told now; what is not told stays as it was."""
+
     def said(name: str) -> Any:
         value = item.body.get(name) if isinstance(item, UnknownItem) else getattr(item, name, None)
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) else getattr(before, name, None)
 
     names = ("role", "status", "name", "call_id", "arguments", "output")
     return HistoryItem(id=item_id, type=item.type, **{name: said(name) for name in names})
-
-
-def _take(part: _Part, wire: ContentPart) -> None:
-    part.type = wire.type or part.type
-    part.image_url = wire.image_url or part.image_url
-    text = wire.text if wire.text is not None else wire.transcript
-    if text:
-        part.pieces.clear()
-        part.text = text
 
 
 def _cut(text: str, share: float) -> str:

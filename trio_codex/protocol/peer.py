@@ -34,7 +34,7 @@ from trio_codex.protocol.client_events import (
 )
 from trio_codex.protocol.codec import decode_client_event, structure, unstructure
 from trio_codex.protocol.items import AssistantMessage, ErrorDetails, FunctionCallOutput
-from trio_codex.protocol.peer_effects import FinishTranscribing, PeerEffect, Say, explicit
+from trio_codex.protocol.peer_effects import PeerEffect, ResetDetector, Say, explicit
 from trio_codex.protocol.peer_floor import Responses
 from trio_codex.protocol.peer_ids import Ids, Limits
 from trio_codex.protocol.peer_input import Turns
@@ -132,7 +132,10 @@ class Peer:
         yield from self._turns.reconfigured()
 
     def _append(self, event: InputAudioBufferAppend) -> Iterator[PeerEffect]:
-        return self._turns.append(event.audio)
+        if self._turns.lasts_too_long:
+            yield ResetDetector()
+            yield from self._speech_stopped(self._turns.position_ms)
+        yield from self._turns.append(event.audio)
 
     def _commit(self, _: InputAudioBufferCommit) -> Iterator[PeerEffect]:
         return self._turns.commit()
@@ -150,8 +153,8 @@ class Peer:
         link = self._items.link_of(record.id)
         yield Say(ConversationItemAdded(event_id=self._ids.new("event"), item=record.item, **link))
         yield Say(ConversationItemDone(event_id=self._ids.new("event"), item=record.item, **link))
-        if record.awaits_words:
-            yield FinishTranscribing(record.id, bytes(record.audio), record.format)
+        if record.audio:
+            yield self._items.ask_for_words(record)
 
     def _retrieve_item(self, event: ConversationItemRetrieve) -> Iterator[PeerEffect]:
         record = self._find(event.item_id, "retriev")
@@ -241,7 +244,7 @@ class Peer:
     def transcribed(self, item_id: str, transcript: str, *, rest: str | None = None) -> list[PeerEffect]:
         """All words of a turn, "" for none. `rest`: the end of them that no delta has told yet, by default all."""
         effects: list[PeerEffect] = []
-        record = self._understood(item_id, transcript)
+        record = self._items.take_words(item_id, transcript)
         if record is not None and record.reports_words:
             record.transcribe(transcript)
             rest = transcript if rest is None else rest
@@ -260,7 +263,7 @@ class Peer:
     def transcription_failed(self, item_id: str, message: str) -> list[PeerEffect]:
         """The recogniser gave up on a turn; it is answered as if nothing had been understood."""
         effects: list[PeerEffect] = []
-        record = self._understood(item_id, "")
+        record = self._items.take_words(item_id, "")
         if record is not None and record.reports_words:
             error = TranscriptionError(type="server_error", code="transcription_failed", message=message)
             failed = ConversationItemInputAudioTranscriptionFailed(
@@ -322,12 +325,6 @@ class Peer:
         if record is None:
             message = f"Error {doing}ing item: the item with id '{item_id}' does not exist."
             raise Refusal(f"item_{doing}e_invalid_item_id", message, "item_id")
-        return record
-
-    def _understood(self, item_id: str, words: str) -> Record | None:
-        record = self._items.find(item_id)
-        if record is not None:
-            record.words, record.awaits_words = words, False
         return record
 
     def _error(self, refusal: Refusal, event_id: str | None) -> Say:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trio_codex.protocol.items import Item, ItemReference, ResponseError
+from trio_codex.protocol.items import Item, ItemReference, ResponseError, UserMessage
 from trio_codex.protocol.peer_effects import Generate, PeerEffect, Say, StopGenerating
 from trio_codex.protocol.peer_ids import Ids, Limits
 from trio_codex.protocol.peer_items import ItemList, Record, record_of
@@ -68,6 +68,8 @@ class Responses:
         if config.in_conversation:
             self._speaker = response.id
         yield from response.open()
+        if given is not None:
+            yield from self._listen_to(context)
         self._waiting.add(response.id)
         yield from self.words_known()
 
@@ -135,6 +137,17 @@ class Responses:
         if record is None:
             raise wrong_value(f"{path}.id", f"the item with id '{item.id}' does not exist.")
         return record
+
+    def _listen_to(self, records: Sequence[Record]) -> Iterator[PeerEffect]:
+        """Have the audio understood that the client put into a response's input."""
+        for record in records:
+            if (
+                isinstance(record.item, UserMessage)
+                and record.audio
+                and record.words is None
+                and not record.awaits_words
+            ):
+                yield self._items.ask_for_words(record)
 
     def _end_if_exhausted(self, response: ActiveResponse) -> Iterator[PeerEffect]:
         if response.exhausted:

@@ -5,8 +5,8 @@ The buffer knows every position as ms from the start of all audio of the session
 start. Who answers a turn, and whether it interrupts an answer, is the peer's business.
 
 Invariants: every `StartTranscribing` is followed by exactly one `FinishTranscribing` or `DropTranscribing` of the same
-item; what is appended while nobody speaks is bounded by dropping the oldest, what is appended in a turn by refusing
-more.
+item; what is appended while nobody speaks is bounded by dropping the oldest, a detected turn by ending it, any other by
+refusing more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Final
 from trio_codex.audio import AudioFormat
 from trio_codex.protocol.peer_effects import (
     DropTranscribing,
-    FinishTranscribing,
     Hear,
     PeerEffect,
     ResetDetector,
@@ -116,6 +115,16 @@ class Turns:
         """Whether the user is in the middle of a turn."""
         return self._open is not None
 
+    @property
+    def lasts_too_long(self) -> bool:
+        """Whether somebody has spoken for longer than a turn may last; a turn without a detector is the client's to end."""
+        return self.is_open and self._detection is not None and self._buffer.duration_ms >= self._limits.turn_ms
+
+    @property
+    def position_ms(self) -> int:
+        """How much audio has been appended in all."""
+        return self._buffer.end_ms
+
     def detector(self) -> SetDetector:
         """The turn detection that the session wants."""
         return SetDetector(
@@ -199,21 +208,15 @@ class Turns:
 
     def _commit(self, start_ms: int, end_ms: int) -> Iterator[PeerEffect]:
         item_id, self._open = self._open or self._ids.new("item"), None
-        audio = self._buffer.cut(start_ms, end_ms)
+        record = Record(spoken_by_user(item_id), format=self._buffer.format, reports_words=self._session.transcribes)
+        record.hear(self._buffer.cut(start_ms, end_ms))
         self._buffer.drop_before(end_ms)
-        record = Record(
-            spoken_by_user(item_id),
-            format=self._buffer.format,
-            awaits_words=True,
-            reports_words=self._session.transcribes,
-        )
-        record.hear(audio)
         self._items.add(record)
         link = self._items.link_of(item_id)
         yield Say(InputAudioBufferCommitted(event_id=self._ids.new("event"), item_id=item_id, **link))
         yield Say(ConversationItemAdded(event_id=self._ids.new("event"), item=record.item, **link))
         yield Say(ConversationItemDone(event_id=self._ids.new("event"), item=record.item, **link))
-        yield FinishTranscribing(item_id, audio, self._buffer.format)
+        yield self._items.ask_for_words(record)
 
     def _forget(self) -> Iterator[PeerEffect]:
         """Drop the open turn; the detector has to begin anew."""

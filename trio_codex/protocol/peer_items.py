@@ -22,7 +22,7 @@ from trio_codex.protocol.items import (
     SystemMessage,
     UserMessage,
 )
-from trio_codex.protocol.peer_effects import explicit
+from trio_codex.protocol.peer_effects import FinishTranscribing, explicit
 from trio_codex.protocol.peer_ids import Ids
 from trio_codex.protocol.peer_rules import Refusal
 
@@ -108,6 +108,7 @@ class ItemList:
     def __init__(self, *, kept_audio: int, at_most: int) -> None:
         self._records: dict[str, Record] = {}
         self._order: list[str] = []
+        self._awaiting_words: dict[str, Record] = {}  # outlives deletion: a response may wait for them
         self._kept_audio = kept_audio
         self._at_most = at_most
 
@@ -160,6 +161,19 @@ class ItemList:
         self._order.remove(item_id)
         del self._records[item_id]
 
+    def ask_for_words(self, record: Record) -> FinishTranscribing:
+        """What was said in a record, which need not be in the conversation, is wanted."""
+        record.awaits_words = True
+        self._awaiting_words[record.id] = record
+        return FinishTranscribing(record.id, bytes(record.audio), record.format)
+
+    def take_words(self, item_id: str, words: str) -> Record | None:
+        """The recogniser has answered; gives the record if it was asked for."""
+        record = self._awaiting_words.pop(item_id, None)
+        if record is not None:
+            record.words, record.awaits_words = words, False
+        return record
+
     def made_call(self, call_id: str) -> bool:
         """Whether there is a function call with this id."""
         return any(isinstance(record.item, FunctionCall) and record.item.call_id == call_id for record in self)
@@ -199,7 +213,7 @@ def record_of(item: Item, ids: Ids, format: AudioFormat, *, path: str = "item") 
         own = attrs.evolve(own, **filled)
     else:
         own = attrs.evolve(own, **filled, content=tuple(_silent(part) for part in own.content))
-    record = Record(own, format=format, awaits_words=bool(audio))
+    record = Record(own, format=format)
     record.hear(audio)
     return record
 

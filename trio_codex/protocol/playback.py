@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Iterator
 
 import attrs
 
@@ -60,9 +59,10 @@ class Playback:
         self.audio_format = audio_format
         self._ear = Ear.ESTIMATED
         self._tracks: deque[Track] = deque()
+        self._free = 0.0  # when, by the estimate, the parts that were dropped were over
 
     def received(self, response_id: str, item_id: str, content_index: int, nbytes: int, now: float) -> None:
-        """More audio has come."""
+        """More audio has come: whole samples."""
         track = self._find(item_id, content_index)
         if track is None:
             self._settle(now)
@@ -75,38 +75,42 @@ class Playback:
         if track := self._find(item_id, content_index):
             track.complete = True
 
+    def ended(self, response_id: str) -> None:
+        """No more audio will come for any part of this response."""
+        for track in self._tracks:
+            track.complete = track.complete or track.response_id == response_id
+
     def played(self, item_id: str, content_index: int, nbytes: int) -> None:
         """A sink reports what was really heard; from now on only reports count."""
-        if self._ear is not Ear.REPORTED:
-            self._ear = Ear.REPORTED
-            for track in self._tracks:
-                track.heard = 0
+        self._listen(Ear.REPORTED)
         self._advance(item_id, content_index, nbytes)
 
     def taken(self, item_id: str, content_index: int, nbytes: int) -> None:
         """Audio was taken to be played, which counts as heard unless a sink reports."""
-        if self._ear is Ear.REPORTED:
-            return
-        self._ear = Ear.TAKEN
-        self._advance(item_id, content_index, nbytes)
+        if self._ear is not Ear.REPORTED:
+            self._listen(Ear.TAKEN)
+            self._advance(item_id, content_index, nbytes)
 
     def interrupted(self, now: float) -> list[Heard]:
         """Cut everything off: what was heard of each part that was not yet through, oldest first. The queue is empty after."""
         self._settle(now)
-        cut = [self._heard(track) for track in self._tracks if track.received and not track.through]
+        cut = [self._heard(track) for track in self._tracks if not track.through]
         self._tracks.clear()
+        self._free = now
         return cut
-
-    def sounding(self, now: float) -> bool:
-        """Whether anything received has not been heard yet."""
-        self._settle(now)
-        return any(track.heard < track.received for track in self._tracks)
 
     def _find(self, item_id: str, content_index: int) -> Track | None:
         for track in reversed(self._tracks):
             if track.item_id == item_id and track.content_index == content_index:
                 return track
         return None
+
+    def _listen(self, ear: Ear) -> None:
+        """What was thought to be heard until now was thought by another ear."""
+        if self._ear is not ear:
+            self._ear = ear
+            for track in self._tracks:
+                track.heard = 0
 
     def _advance(self, item_id: str, content_index: int, nbytes: int) -> None:
         track = self._find(item_id, content_index)
@@ -119,18 +123,20 @@ class Playback:
     def _settle(self, now: float) -> None:
         """Bring the estimate up to date and drop what is through."""
         if self._ear is Ear.ESTIMATED:
-            for track, heard in self._estimates(now):
-                track.heard = heard
+            self._estimate(now)
         while self._tracks and self._tracks[0].through:
-            self._tracks.popleft()
+            self._free = self._end(self._tracks.popleft(), self._free)
 
-    def _estimates(self, now: float) -> Iterator[tuple[Track, int]]:
-        free = 0.0  # when the part before is over
+    def _estimate(self, now: float) -> None:
+        free = self._free
         for track in self._tracks:
-            start = max(track.began, free)
-            elapsed = max(0, int((now - start) * 1000)) * self.audio_format.bytes_per_ms
-            free = start + track.received / self.audio_format.bytes_per_ms / 1000
-            yield track, min(elapsed, track.received)
+            elapsed_ms = max(0, int((now - max(track.began, free)) * 1000))
+            track.heard = min(elapsed_ms * self.audio_format.bytes_per_ms, track.received)
+            free = self._end(track, free)
+
+    def _end(self, track: Track, free: float) -> float:
+        """When a part that can sound from `free` on is over, by the estimate."""
+        return max(track.began, free) + track.received / self.audio_format.bytes_per_ms / 1000
 
     def _heard(self, track: Track) -> Heard:
         heard_ms = self.audio_format.duration_ms(track.heard)

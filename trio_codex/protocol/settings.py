@@ -1,8 +1,8 @@
 """What a user may set on a session, and how it is written on the wire.
 
 `SessionSettings` is flat and sparse: UNSET is not sent, None is sent as null (the API reads null as "off"). The wire is nested;
-the table `_WIRE` is the only place that knows how. `session_object` joins an agent's briefing with the settings: the settings win.
-Nothing here checks values against the API's limits.
+the table `WIRE_PATHS` is the only place that knows how. `session_object` joins an agent's briefing with the settings: the settings win.
+Nothing here checks values against the API's limits: that is `validation`'s.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import attrs
 
 from trio_codex.agent import Agent, Handoff
 from trio_codex.errors import ConfigurationError
+from trio_codex.protocol.plain import as_json
 from trio_codex.tools import Tool
 
 
@@ -115,10 +116,10 @@ class SessionSettings:
         return attrs.evolve(self, **_given(other))
 
     def to_wire(self) -> dict[str, Any]:
-        """The partial session object of a `session.update`; raises ConfigurationError for an unknown audio format."""
+        """The partial session object of a `session.update`; ConfigurationError for an unknown audio format or what is no JSON."""
         session: dict[str, Any] = {"type": "realtime"}
         for name, value in _given(self).items():
-            *nests, key = _WIRE.get(name, (name,))
+            *nests, key = WIRE_PATHS.get(name, (name,))
             place = session
             for nest in nests:
                 place = place.setdefault(nest, {})
@@ -127,7 +128,7 @@ class SessionSettings:
 
 
 # Where a setting stands in the wire's session object; what is not named here stands at its top under its own name.
-_WIRE: Final[Mapping[str, tuple[str, ...]]] = {
+WIRE_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "voice": ("audio", "output", "voice"),
     "speed": ("audio", "output", "speed"),
     "output_format": ("audio", "output", "format"),
@@ -145,23 +146,22 @@ def _given(settings: Any) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
+    where = f"SessionSettings.{name}"
     match value:
         case ServerVAD() | SemanticVAD():
-            return {"type": value.type, **_given(value)}
+            return as_json({"type": value.type, **_given(value)}, where)
         case Transcription():
-            return {key: list(entry) if isinstance(entry, tuple) else entry for key, entry in _given(value).items()}
+            return as_json(_given(value), where)
         case str() if name in ("input_format", "output_format"):
             if value not in _FORMATS:
-                raise ConfigurationError(f"{name}={value!r} is not an audio format; use one of {', '.join(_FORMATS)}")
+                raise ConfigurationError(
+                    f"{where} must be an audio format ({', '.join(_FORMATS)}), not {value!r} [the API's description]"
+                )
             return dict(_FORMATS[value])
         case str() if name == "noise_reduction":
             return {"type": value}
-        case str() | bytes() | Mapping():
-            return value
-        case Sequence():
-            return list(value)
         case _:
-            return value
+            return as_json(value, where)
 
 
 @attrs.frozen(kw_only=True)
@@ -172,6 +172,11 @@ class Briefing:
     instructions: str
     tools: tuple[Tool, ...] = ()
     handoffs: tuple[Handoff, ...] = ()
+
+    @property
+    def functions(self) -> tuple[Tool | Handoff, ...]:
+        """What the model can call, in the order of the wire: the tools, then the handoffs."""
+        return (*self.tools, *self.handoffs)
 
     def find_tool(self, name: str) -> Tool | None:
         """The tool of this name, None if there is none."""
@@ -187,5 +192,5 @@ def session_object(briefing: Briefing, settings: SessionSettings) -> dict[str, A
     own = SessionSettings(
         instructions=briefing.instructions, voice=UNSET if briefing.agent.voice is None else briefing.agent.voice
     )
-    tools = [tool.schema() for tool in briefing.tools] + [handoff.schema() for handoff in briefing.handoffs]
+    tools = [as_json(each.schema(), f"tool {each.name!r}") for each in briefing.functions]
     return {**own.overlaid(settings).to_wire(), "tools": tools}

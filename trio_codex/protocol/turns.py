@@ -2,21 +2,25 @@
 
 `send_audio(commit=True)` promises one answer, whoever noticed the end first, never two. Without turn detection the answer is asked for
 with the commit. With it, the create waits until the server has told what it made of our commit: an item of its own, or nothing because
-its detection had ended the turn already. Pure bookkeeping: the methods say whether an answer is now ours to ask for.
+its detection had ended the turn already. What the detection ended, the server answers, unless it was told not to or somebody was
+answering just then. Pure bookkeeping: the methods say whether an answer is now ours to ask for.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import attrs
+
+EMPTY: Final = "input_audio_buffer_commit_empty"
 
 
 @attrs.define
 class _Commit:
     event_id: str
     respond: bool
-    answered: bool = False  # somebody has answered since
+    answered: bool = False  # somebody has answered since, and nobody has spoken after that
 
 
 class Turns:
@@ -24,22 +28,22 @@ class Turns:
 
     def __init__(self) -> None:
         self.detection = True
-        self.creates = True
         self.interrupts = True
-        self._commits: deque[_Commit] = deque()
-        self._detected: set[str] = set()  # items of turns that the server ended and has not committed yet
+        self._creates = True
+        self._commits: deque[_Commit] = deque()  # sent, and not answered by the server yet
+        self._detected: str | None = None  # the item of the turn that the server ended and has not committed yet
         self._ended = False  # the server ended a turn and nobody has spoken since
-        self._ended_answered = False
+        self._ours = False  # that turn's answer is for us to ask, and has not been given
 
     def configured(self, *, create: bool | None, interrupt: bool | None) -> None:
         """The server told its turn detection; both flags are on unless they are off."""
         self.detection = True
-        self.creates = create is not False
+        self._creates = create is not False
         self.interrupts = interrupt is not False
 
     def switched_off(self) -> None:
         """The server told that it detects no turns."""
-        self.detection = self.creates = self.interrupts = False
+        self.detection = self._creates = self.interrupts = False
 
     def commit(self, event_id: str, *, respond: bool) -> bool:
         """We commit; says whether to ask for an answer right away."""
@@ -49,18 +53,20 @@ class Turns:
         return False
 
     def speech_started(self) -> None:
-        """The server hears the user."""
+        """The server hears the user: whatever was answered so far, it was not this."""
         self._ended = False
+        for commit in self._commits:
+            commit.answered = False
 
     def detected(self, item_id: str) -> None:
         """The server's detection ended a turn (or its idle timeout did), which becomes this item."""
-        self._detected.add(item_id)
+        self._detected = item_id
 
-    def committed(self, item_id: str) -> bool:
-        """The server made an item of the buffer; says whether to ask for an answer now."""
-        if item_id in self._detected:
-            self._detected.remove(item_id)
-            self._ended, self._ended_answered = True, False
+    def committed(self, item_id: str, *, busy: bool) -> bool:
+        """The server made an item of the buffer, `busy` answering or not; says whether to ask for an answer now."""
+        if item_id == self._detected:
+            self._detected = None
+            self._ended, self._ours = True, busy or not self._creates
             return False
         return self._settle(self._commits.popleft(), empty=False) if self._commits else False
 
@@ -70,13 +76,13 @@ class Turns:
         if commit is None:
             return False, False
         self._commits.remove(commit)
-        if code != "input_audio_buffer_commit_empty" or not self._ended:
+        if code != EMPTY or not self._ended:
             return False, False
         return True, self._settle(commit, empty=True)
 
     def created(self, *, ours: bool) -> None:
         """A response of the default conversation was created."""
-        self._ended_answered = True
+        self._ours = False
         if not ours:
             for commit in self._commits:
                 commit.answered = True
@@ -85,7 +91,7 @@ class Turns:
         ended, self._ended = self._ended, self._ended and empty
         if commit.answered or not commit.respond:
             return False
-        if ended:  # the server noticed first: the answer is its own, unless it was told to leave that to us
-            unanswered, self._ended_answered = not self._ended_answered, True
-            return unanswered and not self.creates
+        if ended:  # the server noticed first
+            ours, self._ours = self._ours, False
+            return ours
         return True

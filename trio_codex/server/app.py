@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 import trio
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -66,7 +67,7 @@ class Service:
                 WebSocketRoute("/v1/realtime", self.realtime),
                 Route("/v1/models", self.models),
             ],
-            exception_handlers={404: _not_found, 405: _not_found},
+            exception_handlers={404: _no_such_route, 405: _no_such_route},
         )
 
     async def stop(self) -> None:
@@ -93,7 +94,9 @@ class Service:
             self._check_key(websocket)
             model = self._admit(websocket)
         except Refused as refused:
-            await websocket.send_denial_response(refused.response())
+            response = refused.response()
+            response.headers["connection"] = "close"  # hypercorn ends it, and does not say so
+            await websocket.send_denial_response(response)
             return
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
         peer = Peer(model=model, label=f"{next(self._labels):x}", expires_at=int(time.time() + self.session_s))
@@ -143,8 +146,9 @@ def _key_of(connection: HTTPConnection) -> str | None:
     return next((each.removeprefix(KEY_SUBPROTOCOL) for each in offered if each.startswith(KEY_SUBPROTOCOL)), None)
 
 
-async def _not_found(request: Request, _: Exception) -> Response:
-    return Refused(404, f"Invalid URL ({request.method} {request.url.path})").response()
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    return Refused(status, f"Invalid URL ({request.method} {request.url.path})").response()
 
 
 class _WebSocketLine:

@@ -61,12 +61,16 @@ class Line(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Engines:
-    """What hears, what speaks, and what decides what is said."""
+    """What hears, what speaks, and what decides what is said; shared by all sessions of a server.
+
+    `patience`: how many recognisers may be taken at once by turns that only their clients can end.
+    """
 
     stt: SpeechToText
     tts: TextToSpeech
     responder: Responder
     make_detector: DetectorFactory = turn_detector
+    patience: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(1))
 
 
 class RealtimeConnection:
@@ -108,7 +112,8 @@ class RealtimeConnection:
     async def _work(self) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._ears = Ears(self, self._engines.stt, self._engines.make_detector, nursery)
+            engines = self._engines
+            self._ears = Ears(self, engines.stt, engines.make_detector, engines.patience, nursery)
             with self._reading, trio.move_on_after(self._lifetime_s) as life:
                 self._perform(self._peer.open())
                 await self._read()

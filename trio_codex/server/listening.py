@@ -1,15 +1,17 @@
 """The ears of one session: audio in, turns and words out.
 
-What the client appends is heard in small pieces, in order: the recogniser that listens to the open turn gets it, and
-the turn detector, whose events go to the peer at once. Recognition runs while the user speaks, in one task per turn; a
-turn whose recogniser died is heard once more, whole. Every turn that the peer wants finished is answered exactly once.
+What the client appends is heard in small pieces, in order: the recogniser that listens to the open turn gets it, and the turn
+detector, whose events go to the peer at once. Recognition runs while the user speaks, in one task per turn; a turn whose
+recogniser died is heard once more, whole. Every turn that the peer wants finished is answered exactly once. Recognisers are few
+and shared by all sessions, so turns that only the client can end may not occupy them all.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeAlias
 
 import attrs
@@ -47,9 +49,10 @@ class Hearing(Protocol):
 
 @attrs.define
 class _Turn:
-    """The recognition of one turn. `whole` is all its audio, once it is over."""
+    """The recognition of one turn. `whole` is all its audio, once it is over; `open_ended`: only the client can end it."""
 
     item_id: str
+    open_ended: bool
     pieces: trio.MemorySendChannel[bytes]
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     over: trio.Event = attrs.field(factory=trio.Event)
@@ -60,10 +63,16 @@ class Ears:
     """Hears for one session. All methods but `listen` are synchronous; tasks run in the nursery."""
 
     def __init__(
-        self, hearing: Hearing, stt: SpeechToText, make_detector: DetectorFactory, nursery: trio.Nursery
+        self,
+        hearing: Hearing,
+        stt: SpeechToText,
+        make_detector: DetectorFactory,
+        patience: trio.Semaphore,
+        nursery: trio.Nursery,
     ) -> None:
         self._hearing = hearing
         self._stt = stt
+        self._patience = patience
         self._make_detector = make_detector
         self._nursery = nursery
         self._format = AudioFormat.PCM16
@@ -141,7 +150,7 @@ class Ears:
     def _open(self, item_id: str) -> _Turn:
         # Unbounded, and yet bounded: the peer refuses to let a turn grow for ever.
         send, receive = trio.open_memory_channel[bytes](float("inf"))
-        turn = self._turns[item_id] = _Turn(item_id, send)
+        turn = self._turns[item_id] = _Turn(item_id, self._detector is None, send)
         self._nursery.start_soon(self._understand, turn, receive)
         return turn
 
@@ -158,7 +167,10 @@ class Ears:
 
     async def _recognise_twice(self, turn: _Turn, pieces: trio.MemoryReceiveChannel[bytes]) -> str:
         try:
-            return await self._recognise(pieces)
+            async with self._admission(turn), self._stt.stream() as stream:
+                async for pcm in pieces:
+                    await stream.feed(pcm)
+                return await stream.finish()
         except VoiceError as error:
             logger.info("a recogniser failed (%s); its turn is heard again", error)
         await turn.over.wait()
@@ -166,11 +178,22 @@ class Ears:
             await stream.feed(turn.whole)
             return await stream.finish()
 
-    async def _recognise(self, pieces: trio.MemoryReceiveChannel[bytes]) -> str:
-        async with self._stt.stream() as stream:
-            async for pcm in pieces:
-                await stream.feed(pcm)
-            return await stream.finish()
+    @asynccontextmanager
+    async def _admission(self, turn: _Turn) -> AsyncIterator[None]:
+        """Let a turn have a recogniser at once, or, when too many that nobody may ever end have one, when it is over."""
+        if not turn.open_ended:
+            yield
+            return
+        try:
+            self._patience.acquire_nowait()
+        except trio.WouldBlock:
+            await turn.over.wait()
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._patience.release()
 
     @staticmethod
     def _decoded(audio: bytes, form: AudioFormat) -> bytes:

@@ -57,14 +57,15 @@ async def open_local_server(
     the local engines, in worker processes). Leaving closes the sessions (code 1001) and ends everything within three seconds.
     Raises ConfigurationError for a port in use, a host that is not loopback without `api_key`, and without the extra `local`.
     """
-    if faults or seed:
+    if faults:
         raise ConfigurationError("the local server has no faults yet")
     if not api_key and not _is_loopback(host):
         raise ConfigurationError(f"host {host!r} is not loopback: the server needs an api_key there")
     for package in ("hypercorn", "starlette", "pocketsphinx"):
         require(package, extra="local")
     running = _Running(host, port, api_key or None, responder, stt, tts)
-    raised: BaseException | None = None
+    raised: BaseException | None = None  # by the body
+    failure: BaseException | None = None  # of the server
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(running.run)
@@ -79,7 +80,9 @@ async def open_local_server(
     except BaseExceptionGroup as group:
         if group.split(trio.Cancelled)[0] is not None:
             raise
-        raise _cause_of(group) from None
+        failure = _cause_of(group)
+    if failure is not None:
+        raise failure
     if raised is not None:
         raise raised
 
@@ -141,7 +144,10 @@ class _Running:
             stt = await stack.enter_async_context(open_recognizer(workers=RECOGNISERS))
         if tts is None:
             tts = await stack.enter_async_context(open_synthesizer(workers=SYNTHESISERS))
-        service = Service(Engines(stt=stt, tts=tts, responder=self._responder or StandIn()), self._api_key)
+        service = Service(
+            Engines(stt=stt, tts=tts, responder=self._responder or StandIn(), patience=trio.Semaphore(RECOGNISERS - 1)),
+            self._api_key,
+        )
         web = WebServer(service.app())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(web.serve, self._socket)

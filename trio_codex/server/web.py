@@ -19,6 +19,8 @@ from hypercorn.utils import wrap_app
 
 from trio_codex.errors import ConfigurationError
 
+logger = logging.getLogger("trio_codex.server.http")
+
 GRACE_S = 1.0
 """How long HTTP requests may take to end after `stop`."""
 LARGEST_FRAME = 24 << 20
@@ -40,7 +42,7 @@ class WebServer:
     def __init__(self, app: Any) -> None:
         self._config = Config()
         self._config.accesslog = None
-        self._config.errorlog = logging.getLogger("trio_codex.server.http")
+        self._config.errorlog = logger
         self._config.websocket_max_message_size = LARGEST_FRAME
         self._config.max_app_queue_size = 4
         self._config.keep_alive_timeout = 5
@@ -74,6 +76,8 @@ class WebServer:
         try:
             # Its annotation asks for an SSLStream; it takes what has no handshake as plain.
             await TCPServer(self._app, self._config, self._context, ConnectionState({}), stream).run()  # type: ignore[arg-type]
+        except Exception as error:
+            logger.warning("a connection broke the rules: %r", error)  # hypercorn would end the whole server
         finally:
             self._streams.discard(stream)
             self._ended.unpark_all()

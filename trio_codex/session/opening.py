@@ -1,30 +1,29 @@
 """Opening and leaving: `open_realtime_session`, where a session's lifetime is tied to a block.
 
-What the body raises is captured at the `yield` and raised again, the same object, after the nursery has closed, so that no exception
-group is ever put around a user's error. `Cancelled` is never captured: it goes through the nursery, and Trio absorbs it where it belongs.
-When a service failed, that is the cause: it is raised, typed, with the body's own error as its context.
+The opening may be cancelled at any point and leaves nothing behind; once the settings are acknowledged, the services are shielded and
+end in order. What the body raises comes out as it is, see `body`; a service that fails is a defect of ours and raised as such.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
 from trio_codex.agent import Agent
-from trio_codex.credentials import Endpoint, resolve_key
+from trio_codex.credentials import Endpoint
 from trio_codex.errors import ConfigurationError, ConnectionLost, InternalError, RemoteProtocolError, TrioCodexError
 from trio_codex.events import HistoryItem
 from trio_codex.protocol import Conversation, Item, SessionSettings, structure
+from trio_codex.session.body import Body
 from trio_codex.session.services import Services
 from trio_codex.session.session import BUFFER, Session
 from trio_codex.session.shell import Shell
 from trio_codex.session.tool_runner import ToolRunner, brief
-from trio_codex.transport import Connector, Target
-
-DEFAULT_MODEL = "gpt-realtime-2.1"
+from trio_codex.transport import Connector
+from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
 
 
 @asynccontextmanager
@@ -52,25 +51,19 @@ async def open_realtime_session(
 
     When the block is entered, the server has acknowledged the settings; when it is left, nothing of the session runs any more: no task,
     no socket, no thread but abandoned sync tools. Leaving takes at most `patience` seconds, connecting at most `connect_timeout`.
-    Raises ConfigurationError (no key, a bad CA file) before any network use, ConnectionFailed (DNS, TCP, TLS, handshake, time limit),
-    ServerRefused (a setting); the body's own exception comes out as it is. Leaving normally raises ConnectionLost only if something
-    that was accepted could not be sent and nobody has been told.
+    Raises ConfigurationError (no key, a bad CA file, a setting that the API does not allow) before any network use, ConnectionFailed (DNS,
+    TCP, TLS, handshake, time limit), ServerRefused (a setting); the body's own exception comes out as it is. Leaving normally raises
+    ConnectionLost only if something that was accepted could not be sent and nobody has been told.
     """
-    if call_id is not None and model is not None:
-        raise ConfigurationError("give either model or call_id: a call has its model already")
-    if record is not None:
-        raise ConfigurationError("record is not supported yet")
-    if agent.guardrails:
-        raise ConfigurationError(
-            f"agent {agent.name!r} has guardrails, which sessions do not run yet; nothing would be checked"
-        )
-    connect = _connector(transport)
-    target = await _target(endpoint, api_key, model, call_id, connect_timeout)
+    _check(agent, model, call_id, record)
+    connect = connector_for(transport)
+    target = await resolve_target(endpoint, api_key, model=model, call_id=call_id, timeout=connect_timeout)
     conversation = Conversation(await brief(agent, context), settings, [_item(item) for item in history])
-    shell = Shell(conversation)
+    shell = Shell(conversation, _known_model(endpoint, model, call_id))
+    shell.check_settings(settings or SessionSettings(), complete=call_id is None)
     tools = ToolRunner(shell, context, getattr(connect, "run_sync", None))
-    raised: BaseException | None = None  # by the body
-    failure: BaseException | None = None  # of a service, or of the opening
+    body = Body()
+    ended: BaseException | None = None
     services: Services | None = None
     try:
         async with connect(target) as connection, trio.open_nursery() as nursery:
@@ -80,25 +73,35 @@ async def open_realtime_session(
             await _acknowledged(shell)
             services.shield()
             try:
-                yield session
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                if _is_cancellation(error):
-                    raise
-                raised = error
+                with body:
+                    yield session
             finally:
-                await services.leave()
-    except BaseExceptionGroup as group:  # what the body raised does not pass through here
-        if _is_cancellation(group):
-            raise
-        failure = _cause_of(group)
-    if failure is not None:
-        raise failure
-    if raised is not None:
-        raise raised
+                with trio.CancelScope(shield=True):
+                    await services.leave()
+    except (BaseExceptionGroup, trio.Cancelled) as error:
+        ended = error
+    if (outcome := body.outcome(ended, _failure)) is not None:
+        raise outcome
     if services is not None and (lost := services.lost_something):
         raise ConnectionLost(lost.code, lost.reason)
+
+
+def _check(agent: Agent, model: str | None, call_id: str | None, record: str | None) -> None:
+    if call_id is not None and model is not None:
+        raise ConfigurationError("give either model or call_id: a call has its model already")
+    if record is not None:
+        raise ConfigurationError("record is not supported yet")
+    if agent.guardrails:
+        raise ConfigurationError(
+            f"agent {agent.name!r} has guardrails, which sessions do not run yet; nothing would be checked"
+        )
+
+
+def _known_model(endpoint: Endpoint | None, model: str | None, call_id: str | None) -> str | None:
+    """The model that answers, None when only the server knows: of a call, of a deployment that may have any name."""
+    if model is not None or call_id is not None or (endpoint is not None and endpoint.deployment is not None):
+        return model
+    return DEFAULT_MODEL
 
 
 async def _acknowledged(shell: Shell) -> None:
@@ -107,31 +110,6 @@ async def _acknowledged(shell: Shell) -> None:
     shell.expect(ticket)
     shell.perform(effects)
     await shell.wait_settled(ticket)
-
-
-def _connector(transport: str | Connector | None) -> Connector:
-    if transport is None or transport == "trio-websocket":
-        from trio_codex.transport.websocket import open_websocket
-
-        return open_websocket
-    if isinstance(transport, str):
-        raise ConfigurationError(f"there is no transport {transport!r}; use 'trio-websocket' or a connector")
-    return transport
-
-
-async def _target(
-    endpoint: Endpoint | None,
-    api_key: str | Callable[[], str | Awaitable[str]] | None,
-    model: str | None,
-    call_id: str | None,
-    timeout: float,
-) -> Target:
-    endpoint = endpoint or Endpoint.from_environment()
-    key = await resolve_key(endpoint, api_key)
-    if call_id is None and model is None:
-        model = DEFAULT_MODEL
-    headers = endpoint.headers(key.reveal() if key is not None else None)
-    return Target(url=endpoint.realtime_url(model, call_id), headers=tuple(headers), timeout=timeout)
 
 
 def _item(item: HistoryItem | Item | Mapping[str, Any]) -> Item:
@@ -159,29 +137,18 @@ def _replayed(item: HistoryItem) -> dict[str, Any]:
     return {"type": item.type, **{name: value for name, value in fields.items() if value is not None}}
 
 
-def _cause_of(group: BaseException) -> BaseException:
-    """The one exception that a user should see: interrupts first, then our typed errors, anything else as a defect of ours."""
-    leaves = list(_leaves(group))
-    for leaf in leaves:
-        if not isinstance(leaf, Exception) and not isinstance(leaf, trio.Cancelled):
-            return leaf
-    for leaf in leaves:
-        if isinstance(leaf, TrioCodexError | trio.ClosedResourceError):
-            return leaf
-    failure = next((leaf for leaf in leaves if not isinstance(leaf, trio.Cancelled)), group)
-    defect = InternalError(f"a task of the session failed: {failure!r}; please report this")
-    defect.__cause__ = failure
+def _failure(failures: Sequence[BaseException]) -> BaseException:
+    """The one failure that a user should see: interrupts first, then our typed errors, anything else as a defect of ours.
+
+    A ClosedResourceError is what the opening meets when a task has failed, so it is never the cause where there is another.
+    """
+    for failure in failures:
+        if not isinstance(failure, Exception):
+            return failure
+    for failure in failures:
+        if isinstance(failure, TrioCodexError):
+            return failure
+    cause = next((failure for failure in failures if not isinstance(failure, trio.ClosedResourceError)), failures[0])
+    defect = InternalError(f"a task of the session failed: {cause!r}; please report this")
+    defect.__cause__ = cause
     return defect
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    """Whether nothing but `Cancelled` is in it; a nursery of the body puts a group around it."""
-    return all(isinstance(leaf, trio.Cancelled) for leaf in _leaves(error))
-
-
-def _leaves(error: BaseException) -> Iterable[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for member in error.exceptions:
-            yield from _leaves(member)
-    else:
-        yield error

@@ -1,7 +1,8 @@
 """What should sound now: the session's audio as an iterator, and the place where a sink reports what was heard.
 
-The queue holds one answer. What is taken from it counts as heard until a sink reports; barge-in empties it at once. When nobody has
-ever taken anything, an answer is dropped as the next begins, so that unread audio does not pile up.
+The queue holds one answer. What is taken from it counts as heard until a sink reports; barge-in empties it at once. When nobody took
+anything while an answer was the newest, it is dropped as the next begins, so that unread audio does not pile up; a speaker that
+is merely behind loses nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Speaker:
         self._taken = taken
         self._queue: deque[Play] = deque()
         self._response_id: str | None = None
-        self._listened = False
+        self._listened = False  # since the newest answer began
         self._over: Over | None = None
         self._arrived = trio.Event()
         self._busy = False
@@ -40,6 +41,7 @@ class Speaker:
             self._response_id = effect.response_id
             if not self._listened:
                 self._queue.clear()
+            self._listened = self._busy
         self._queue.append(effect)
         self._arrived.set()
 
@@ -58,7 +60,7 @@ class Speaker:
     async def __anext__(self) -> bytes:
         if self._busy:
             raise trio.BusyResourceError("another task iterates over session.audio; there is one speaker")
-        self._busy = self._listened = True
+        self._busy = True
         try:
             await trio.lowlevel.checkpoint()
             while not self._queue:
@@ -67,6 +69,7 @@ class Speaker:
                 self._arrived = trio.Event()
                 await self._arrived.wait()
             next_ = self._queue.popleft()
+            self._listened = True
             self._taken(next_.item_id, next_.content_index, len(next_.data))
             return next_.data
         finally:

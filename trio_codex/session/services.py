@@ -1,8 +1,9 @@
-"""The tasks of a session: reader, writer, tool runner, timers; and the order in which they end.
+"""The tasks of a session: reader, writer, tools, timers; and the order in which they end.
 
 The reader never waits for the user: it decodes, feeds the core, performs. The writer alone sends, under a shield with a deadline of its
-own, because a cancelled send leaves half a frame on the wire; its last act is the closing handshake. Leaving goes in order: tools are
-cancelled, the writer drains and says goodbye, then the rest is cancelled while it is still shielded; `patience` bounds it all.
+own, because a cancelled send leaves half a frame on the wire; its last act is the closing handshake. Leaving is a task as well, so that
+whoever asks for it (the block's end, `aclose` from anywhere, even from a tool) may be cancelled without harm: tools are cancelled, the
+writer drains and says goodbye, then the rest is cancelled while it is still shielded; `patience` bounds it all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from trio_codex.session.tool_runner import ToolRunner
 from trio_codex.transport import ABNORMAL, Transport
 
 SEND_LIMIT_S: Final = 30.0
-"""A frame that cannot be written in this time means that the peer has stopped reading: the connection is broken."""
+SLOWEST: Final = 16 * 1024
+"""A frame has 30 s, and a second more for each 16 KiB, to be written; else the peer has stopped reading and the connection is broken."""
 
 
 class Services:
@@ -32,68 +34,76 @@ class Services:
         self._tools = tools
         self._patience = patience
         self._scope = trio.CancelScope()
-        self._tools_scope = trio.CancelScope()
-        self._send_scope = trio.CancelScope()
-        self._tools_ended = trio.Event()
+        self._sending = trio.CancelScope()
+        self._asked_to_leave = trio.Event()
         self._written = trio.Event()
         self._left = trio.Event()
-        self._leaving = False
-        self._unwritten = 0  # frames of verbs that never reached the wire
+        self._broken: ConnectionLost | None = None  # what the writer met
+        self._unwritten = False  # a verb was accepted and its frame never reached the wire
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run everything until `leave`, or until a task fails."""
-        shell = self._shell
-        shell.start_tool, shell.cancel_tool = self._tools.start, self._tools.cancel
-        shell.prepare_handoff = self._tools.prepare
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    shell.start_timer = lambda name, seconds: nursery.start_soon(self._timer, name, seconds)
-                    await nursery.start(self._run_tools)
-                    nursery.start_soon(self._read)
-                    nursery.start_soon(self._write)
-                    task_status.started()
+                    nursery.start_soon(self._write, name="session writer")
+                    try:
+                        await self._run_others(task_status)
+                    finally:
+                        self._sending.cancel(reason="the session is over")
         finally:
-            shell.end(None)
+            self._shell.end(None)
+            self._count_unwritten()
+            self._left.set()
+
+    async def _run_others(self, task_status: trio.TaskStatus[None]) -> None:
+        """All but the writer, whose shielded send must not outlive them."""
+        shell = self._shell
+        shell.start_tool, shell.cancel_tool = self._tools.start, self._tools.cancel
+        shell.prepare_handoff = self._tools.prepare
+        async with trio.open_nursery() as nursery:
+            shell.start_timer = lambda name, seconds: nursery.start_soon(self._timer, name, seconds, name="timer")
+            await nursery.start(self._tools.serve, name="session tools")
+            nursery.start_soon(self._read, name="session reader")
+            nursery.start_soon(self._leave_in_order, name="session leaving")
+            task_status.started()
 
     def shield(self) -> None:
         """From now on only `leave` ends the services, in order."""
         self._scope.shield = True
 
     async def leave(self) -> None:
-        """End everything, in order, within the patience. May be called twice; whoever comes second waits for the first."""
-        with trio.CancelScope(shield=True):
-            if self._leaving:
-                await self._left.wait()
-                return
-            self._leaving = True
-            with trio.move_on_after(self._patience):
-                self._tools_scope.cancel(reason="the session is left")
-                await self._tools_ended.wait()
-                self._shell.end(None)
-                await self._written.wait()
-            self._shell.end(None)
-            self._send_scope.cancel(reason="the session's patience is over")
-            self._scope.cancel(reason="the session is left")
-            self._left.set()
+        """End everything, in order, within the patience. Cancelling it stops the waiting, not the leaving; may be called twice."""
+        self._asked_to_leave.set()
+        await self._left.wait()
 
     @property
     def lost_something(self) -> ConnectionLost | None:
-        """The end of the connection, if it cost an accepted verb and nobody has been told."""
-        self._count_unwritten()
-        lost = self._shell.lost
-        return lost if lost is not None and self._unwritten and not self._shell.told else None
+        """The end of the connection, if it cost an accepted verb and nobody has been told. Known once everything has ended."""
+        if not self._unwritten or self._shell.told:
+            return None
+        return self._shell.lost or self._broken or ConnectionLost(ABNORMAL, "the session was left too soon")
 
     # --- tasks -----------------------------------------------------------------------------------------------------
 
+    async def _leave_in_order(self) -> None:
+        await self._asked_to_leave.wait()
+        with trio.move_on_after(self._patience):
+            with trio.move_on_after(self._patience / 2):  # the other half is for what is still to be said
+                await self._tools.stop()
+            self._shell.end(None)
+            await self._written.wait()
+        self._shell.end(None)
+        self._scope.cancel(reason="the session is left")
+        self._left.set()
+
     async def _read(self) -> None:
-        shell = self._shell
         while True:
             try:
                 frame = await self._transport.receive()
             except ConnectionLost as lost:
                 log.info("the connection ended: %s", lost)
-                shell.end(lost)
+                self._shell.end(lost)
                 return
             self._take(frame)
 
@@ -112,46 +122,40 @@ class Services:
     async def _write(self) -> None:
         try:
             async for frame in self._shell.outgoing:
-                if not await self._send(frame):
-                    break
-            else:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + self._patience) as self._send_scope:
-                    await self._transport.close()
+                self._broken = await self._send(frame)
+                if self._broken is not None:
+                    return
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._patience) as self._sending:
+                await self._transport.close()
         finally:
             self._written.set()
 
-    async def _send(self, frame: OutgoingFrame) -> bool:
+    async def _send(self, frame: OutgoingFrame) -> ConnectionLost | None:
+        """Write a frame; gives what broke the connection, if anything did."""
+        limit = SEND_LIMIT_S + len(frame.text) / SLOWEST
         lost: ConnectionLost | None = None
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + SEND_LIMIT_S) as self._send_scope:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + limit) as self._sending:
             try:
                 await self._transport.send(frame.text)
             except ConnectionLost as error:
+                # The session goes on until the reader comes to the same end: what the peer said before is still to be read.
                 lost = error
-        if self._send_scope.cancelled_caught:
-            lost = ConnectionLost(ABNORMAL, f"the peer took no data for {SEND_LIMIT_S:g} s")
+        if self._sending.cancelled_caught:
+            lost = ConnectionLost(ABNORMAL, "the peer stopped reading")
+            if trio.current_time() >= self._sending.deadline:
+                self._shell.end(lost)
         if frame.room:
             self._shell.give_back_room()
-        if lost is not None:
-            self._unwritten += frame.room
-            # What the peer said before it went is still to be read; the reader comes to the same end by itself,
-            # unless the peer is there and does not read.
-            if self._send_scope.cancelled_caught:
-                self._shell.end(lost)
-        return lost is None
+            self._unwritten = self._unwritten or lost is not None
+        return lost
 
     def _count_unwritten(self) -> None:
-        while True:
-            try:
-                self._unwritten += self._shell.outgoing.receive_nowait().room
-            except (trio.WouldBlock, trio.EndOfChannel):
-                return
-
-    async def _run_tools(self, *, task_status: trio.TaskStatus[None]) -> None:
-        try:
-            with self._tools_scope:
-                await self._tools.serve(task_status=task_status)
-        finally:
-            self._tools_ended.set()
+        with self._shell.outgoing as outgoing:
+            while True:
+                try:
+                    self._unwritten = outgoing.receive_nowait().room or self._unwritten
+                except (trio.WouldBlock, trio.EndOfChannel):
+                    return
 
     async def _timer(self, name: str, seconds: float) -> None:
         await trio.sleep(seconds)

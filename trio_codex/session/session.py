@@ -24,6 +24,8 @@ from trio_codex.protocol import (
     ResponseParams,
     SessionSettings,
     UserMessage,
+    check_event,
+    check_response,
     decode_client_event,
     structure,
     unstructure,
@@ -111,10 +113,10 @@ class Session:
         parts = _parts(content)
         await self._shell.wait_room()
         item_id, effects = self._conversation.send_message(parts, respond=respond)
-        self._act(effects)
+        self._shell.perform(effects, room=True)
         return item_id
 
-    async def send_audio(self, pcm: bytes, commit: bool = False, respond: bool = True) -> None:  # noqa: FBT001, FBT002
+    async def send_audio(self, pcm: bytes, commit: bool = False, respond: bool = True) -> None:
         """Send the user's audio in the session's input format (PCM16, 24,000 Hz, mono unless set otherwise), of any length.
 
         `commit=True` on the last chunk ends the turn, and one answer follows, whoever noticed the end first; `respond=False` leaves
@@ -135,21 +137,22 @@ class Session:
         except BaseException:
             self._shell.give_back_room()
             raise
-        self._act(effects)
+        self._shell.perform(effects, room=True)
 
     async def send_raw_event(self, event: Mapping[str, Any]) -> str:
         """Send any client event, as its JSON object; gives its event id. It takes part in the sequencing of creates and updates.
 
-        Cancel-safe: sent or not sent. Raises LocalProtocolError when it is not a client event, ConnectionLost,
-        trio.ClosedResourceError.
+        What it says is left to the server to judge. Cancel-safe: sent or not sent. Raises LocalProtocolError when it is not a client
+        event, ConfigurationError for an event id that is too long, ConnectionLost, trio.ClosedResourceError.
         """
         try:
             wire = decode_client_event(orjson.dumps(event))
         except (RemoteProtocolError, orjson.JSONEncodeError) as error:
             raise LocalProtocolError(f"not a client event: {error}") from None
+        check_event(event)
         await self._shell.wait_room()
         event_id, effects = self._conversation.send_raw(wire)
-        self._act(effects)
+        self._shell.perform(effects, room=True)
         return event_id
 
     # --- asking and stopping ---------------------------------------------------------------------------------------
@@ -160,31 +163,31 @@ class Session:
         Cancel-safe: asked or not asked. Raises ConfigurationError for overrides that do not fit, ConnectionLost,
         trio.ClosedResourceError.
         """
-        params = _params(overrides)
+        params = self._params(overrides)
         await self._shell.wait_room()
         _, effects = self._conversation.respond(params)
-        self._act(effects)
+        self._shell.perform(effects, room=True)
 
     async def ask(self, content: Content | None = None, *, out_of_band: bool = False, **overrides: Any) -> Reply:
         """Say something (or nothing) and wait for the whole answer, tools and handoffs included.
 
         `out_of_band` asks beside the conversation: neither the question nor the answer becomes part of it, function calls are given
-        in the items and not run. Cancelling cancels the response. Raises ServerRefused when the response failed, ConnectionLost,
-        trio.ClosedResourceError; a cancelled or incomplete response returns with that status.
+        in the items and not run. Cancelling cancels the response. Raises ConfigurationError for overrides that do not fit, ServerRefused
+        when the response failed, ConnectionLost, trio.ClosedResourceError; a cancelled or incomplete response returns with that status.
         """
         parts = _parts(content) if content is not None else ()
         if out_of_band:
             overrides["conversation"] = "none"
             if parts:
                 overrides["input"] = [unstructure(UserMessage(content=parts))]
-        params = _params(overrides)
+        params = self._params(overrides)
         await self._shell.wait_room()
         said: list[Effect] = []
         if parts and not out_of_band:
             _, said = self._conversation.send_message(parts, respond=False)
         ticket, asked = self._conversation.respond(params, ask=True)
         self._shell.expect(ticket)
-        self._act([*said, *asked])
+        self._shell.perform([*said, *asked], room=True)
         try:
             reply: Reply = await self._shell.wait_settled(ticket)
         except trio.Cancelled:
@@ -197,9 +200,7 @@ class Session:
 
         Harmless when nobody speaks. Raises ConnectionLost, trio.ClosedResourceError.
         """
-        self._shell.check_open()
-        await trio.lowlevel.checkpoint()
-        self._shell.check_open()
+        await self._checkpoint()
         self._shell.perform(self._conversation.interrupt(trio.current_time()))
 
     # --- changing the session --------------------------------------------------------------------------------------
@@ -207,12 +208,12 @@ class Session:
     async def update_session(self, settings: SessionSettings) -> None:
         """Change settings; returns once the server has acknowledged them.
 
-        They also hold after handoffs. Cancelling stops the waiting, not the update. Raises ServerRefused when the server refuses them
-        or does not answer in 10 s (code "timeout"), ConnectionLost, trio.ClosedResourceError.
+        They also hold after handoffs. Cancelling stops the waiting, not the update. Raises ConfigurationError, and then sends nothing,
+        for what the API does not allow, ServerRefused when the server refuses them or does not answer in 10 s (code "timeout"),
+        ConnectionLost, trio.ClosedResourceError.
         """
-        self._shell.check_open()
-        await trio.lowlevel.checkpoint()
-        self._shell.check_open()
+        await self._checkpoint()
+        self._shell.check_settings(settings)
         ticket, effects = self._conversation.update(settings)
         self._shell.expect(ticket)
         self._shell.perform(effects)
@@ -221,37 +222,47 @@ class Session:
     async def update_agent(self, agent: Agent) -> None:
         """Put another agent in charge, as a handoff by the model would, after the running answer; returns once it is in charge.
 
-        Cancelling stops the waiting, not the change. Raises what the agent's callables raise, LocalProtocolError while another
-        handoff is under way, ServerRefused, ConnectionLost, trio.ClosedResourceError.
+        Cancelling stops the waiting, not the change. Raises what the agent's callables raise, ConfigurationError for an agent that the
+        API does not allow, LocalProtocolError while another handoff is under way, ServerRefused, ConnectionLost,
+        trio.ClosedResourceError.
         """
         self._shell.check_open()
         target = await brief(agent, self._context)
-        await trio.lowlevel.checkpoint()
-        self._shell.check_open()
+        self._shell.check_agent(target)
+        await self._checkpoint()
         ticket, effects = self._conversation.redirect(target)
         self._shell.expect(ticket)
         self._shell.perform(effects)
         await self._shell.wait_settled(ticket)
 
     async def approve(self, call_id: str) -> None:
-        """Let a tool call that waits for approval run. Raises LocalProtocolError when none waits under this id."""
+        """Let a tool call that waits for approval run.
+
+        Cancel-safe. Raises LocalProtocolError when none waits under this id, ConnectionLost, trio.ClosedResourceError.
+        """
+        await self._checkpoint()
         self._tools.decide(call_id, approved=True)
-        await trio.lowlevel.checkpoint()
 
     async def reject(self, call_id: str, message: str | None = None) -> None:
-        """Refuse a tool call that waits for approval; the model reads `message`. Raises LocalProtocolError as `approve` does."""
+        """Refuse a tool call that waits for approval; the model reads `message`. Cancel-safe. Raises what `approve` raises."""
+        await self._checkpoint()
         self._tools.decide(call_id, approved=False, message=message)
-        await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
-        """End the session in order. Idempotent; leaving the block does it too. Shielded, for at most the session's patience."""
-        await self._services.leave()
-        await trio.lowlevel.checkpoint_if_cancelled()
+        """End the session in order, within its patience. Idempotent; leaving the block does it too, and so may any task or tool.
 
-    def _act(self, effects: Iterable[Effect]) -> None:
-        """Perform what a verb that holds room has caused; the room goes back if no frame took it."""
-        if not self._shell.perform(effects):
-            self._shell.give_back_room()
+        Cancelling it stops the waiting, not the closing.
+        """
+        await self._services.leave()
+
+    def _params(self, overrides: Mapping[str, Any]) -> ResponseParams | None:
+        return check_response(overrides, self._conversation.briefing, model=self._shell.model) if overrides else None
+
+    async def _checkpoint(self) -> None:
+        """What a verb that needs no room begins with."""
+        self._shell.check_open()
+        await trio.lowlevel.checkpoint()
+        self._shell.check_open()
 
 
 def _parts(content: Content) -> tuple[ContentPart, ...]:
@@ -269,12 +280,3 @@ def _part(part: ContentPart | Mapping[str, Any] | str) -> ContentPart:
         return structure(dict(part), ContentPart)
     except (RemoteProtocolError, TypeError, ValueError) as error:
         raise ConfigurationError(f"not a content part (text or image): {error}") from None
-
-
-def _params(overrides: Mapping[str, Any]) -> ResponseParams | None:
-    if not overrides:
-        return None
-    try:
-        return structure(dict(overrides), ResponseParams)
-    except RemoteProtocolError as error:
-        raise ConfigurationError(f"not what a response can be told: {error}") from None

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import trio
 
 from trio_codex.errors import ConnectionLost, TrioCodexError
 from trio_codex.protocol import (
+    Briefing,
     CancelTool,
     ClientEvent,
     Conversation,
@@ -26,11 +27,13 @@ from trio_codex.protocol import (
     Play,
     PrepareHandoff,
     Send,
+    SessionSettings,
     Settle,
     StartTimer,
     StartTool,
     StopPlayback,
     ToolCall,
+    check_settings,
     encode_client_event,
 )
 from trio_codex.session.playback import Speaker
@@ -68,8 +71,9 @@ class Shell:
     prepare_handoff: Callable[[ToolCall], None]
     start_timer: Callable[[str, float], None]
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, model: str | None = None) -> None:
         self.conversation = conversation
+        self.model = model  # None: not known
         self.feeds = Feeds()
         self.speaker = Speaker(conversation.taken)
         self.outbox, self.outgoing = trio.open_memory_channel[OutgoingFrame](math.inf)
@@ -78,42 +82,68 @@ class Shell:
         self.told = False  # somebody has been given `lost`
         self._room = trio.Semaphore(ROOM)
         self._waiting: dict[str, Waiting] = {}
+        self._warned: set[str] = set()
 
     # --- performing ------------------------------------------------------------------------------------------------
 
-    def perform(self, effects: Iterable[Effect]) -> bool:
-        """Make effects happen, now and in order; says whether a frame took the room that the calling verb holds."""
-        took_room = False
-        for effect in effects:
-            match effect:
-                case Emit(event):
-                    self.feeds.put(event)
-                case Play():
-                    self.speaker.play(effect)
-                case Send(event, room):
-                    took_room = self._post(event, room=room) or took_room
-                case StopPlayback():
-                    self.speaker.stop()
-                case StartTool(call):
-                    self.start_tool(call)
-                case CancelTool(call_id):
-                    self.cancel_tool(call_id)
-                case PrepareHandoff(call):
-                    self.prepare_handoff(call)
-                case Settle(ticket, value, error):
-                    self._settle(ticket, value, error)
-                case StartTimer(name, seconds):
-                    self.start_timer(name, seconds)
-                case Note(message):
-                    log.info("%s", message)
-        return took_room
-
-    def _post(self, event: ClientEvent, *, room: bool) -> bool:
+    def perform(self, effects: Iterable[Effect], *, room: bool = False) -> None:
+        """Make effects happen, now and in order. With `room`, a verb holds room: its first frame takes it, or it goes back."""
         try:
-            self.outbox.send_nowait(OutgoingFrame(encode_client_event(event), room))
+            for effect in effects:
+                if isinstance(effect, Send):
+                    room = not self._post(effect, room=room) and room
+                else:
+                    self._do(effect)
+        finally:
+            if room:
+                self.give_back_room()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Emit(event):
+                self.feeds.put(event)
+            case Play():
+                self.speaker.play(effect)
+            case StopPlayback():
+                self.speaker.stop()
+            case StartTool(call):
+                self.start_tool(call)
+            case CancelTool(call_id):
+                self.cancel_tool(call_id)
+            case PrepareHandoff(call):
+                self.prepare_handoff(call)
+            case Settle(ticket, value, error):
+                self._settle(ticket, value, error)
+            case StartTimer(name, seconds):
+                self.start_timer(name, seconds)
+            case Note(message):
+                log.info("%s", message)
+
+    def _post(self, effect: Send, *, room: bool) -> bool:
+        """Put a frame in the outbox; says whether it took room."""
+        try:
+            self.outbox.send_nowait(OutgoingFrame(encode_client_event(cast("ClientEvent", effect.event)), room))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False  # the session is over; whoever could care is told by `check_open`
         return room
+
+    # --- looking before sending ------------------------------------------------------------------------------------
+
+    def check_settings(self, settings: SessionSettings, *, complete: bool = False) -> None:
+        """Check settings that are about to be sent; warnings are logged once per session. Raises ConfigurationError."""
+        talk = self.conversation
+        self._warn(check_settings(settings, talk.briefing, over=talk.settings, model=self.model, complete=complete))
+
+    def check_agent(self, target: Briefing) -> None:
+        """Check an agent that is about to take over, under the settings that win over it. Raises ConfigurationError."""
+        winning = SessionSettings(voice=self.conversation.settings.voice)
+        self._warn(check_settings(winning, target, model=self.model))
+
+    def _warn(self, warnings: Iterable[str]) -> None:
+        for warning in warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                log.warning("%s", warning)
 
     # --- verbs -----------------------------------------------------------------------------------------------------
 
@@ -156,7 +186,8 @@ class Shell:
             del self._waiting[ticket]
         if waiting.error is not None:
             raise waiting.error
-        self._check_settled(waiting)
+        if waiting.value is _OVER:
+            self.check_open()
         return waiting.value
 
     def expect(self, ticket: str) -> None:
@@ -170,16 +201,14 @@ class Shell:
         elif error is not None:
             log.info("nobody waits for %s any more, which failed: %s", ticket, error)
 
-    def _check_settled(self, waiting: Waiting) -> None:
-        if waiting.value is _OVER:
-            self.check_open()
-
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def end(self, lost: ConnectionLost | None) -> None:
         """The session is over: we ended it (None), or the connection did. The first end counts."""
         if self.closed or self.lost is not None:
             return
+        if lost is not None and self.conversation.expired and not lost.reason:
+            lost = ConnectionLost(lost.code, "session_expired")
         self.closed, self.lost = lost is None, lost
         self.feeds.finish(self._iteration_over)
         self.speaker.finish(self._iteration_over)
@@ -192,9 +221,11 @@ class Shell:
         self.outbox.close()
 
     def _iteration_over(self) -> BaseException:
-        if self.lost is None or (self.lost.code == NORMAL and not self.conversation.expired):
+        if self.lost is None:
             return StopAsyncIteration()
         self.told = True
+        if self.lost.code == NORMAL and not self.conversation.expired:
+            return StopAsyncIteration()
         return ConnectionLost(self.lost.code, self.lost.reason)
 
 

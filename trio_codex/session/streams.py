@@ -61,9 +61,7 @@ class EventStream:
 
     def put(self, event: SessionEvent) -> None:
         """Take an event, dropping old ones for it if there is no room."""
-        if self._over is not None or (self.kinds is not None and not isinstance(event, self.kinds)):
-            return
-        if self.kinds is None and type(event) is RawModelEvent:
+        if self._over is not None or not self._wants(event):
             return
         number = self._count
         self._count += 1
@@ -74,6 +72,11 @@ class EventStream:
         while len(self._entries) > self._buffer or self._bytes > MAX_BYTES:
             self._drop_one()
         self._arrived.set()
+
+    def _wants(self, event: SessionEvent) -> bool:
+        if type(event) is RawModelEvent:
+            return self.raw
+        return self.kinds is None or isinstance(event, self.kinds)
 
     def finish(self, over: Over) -> None:
         """No more events will come; what is held can still be taken, then iteration raises what `over` gives."""
@@ -87,7 +90,8 @@ class EventStream:
         self._light.clear()
         self._bytes = 0
         self._next = self._count
-        self.finish(StopAsyncIteration)
+        self._over = StopAsyncIteration
+        self._arrived.set()
         self._on_close(self)
 
     def _drop_one(self) -> None:

@@ -1,13 +1,15 @@
 """Running tools and preparing handoffs: one task and one cancel scope per call, in a nursery of their own.
 
 The reader never waits for user code. Sync tools run in threads under a limiter of the session's own; a thread that does not end by the
-time the session does is abandoned and logged by name. Whatever a tool does, the model gets exactly one output for its call: the
-core sees to that, this module only reports how the call ended. When the session is left, nothing is reported any more.
+time its call does is abandoned and logged by name. Whatever a tool does, the model gets exactly one output for its call: the
+core sees to that, this module only reports how the call ended. Once `stop` is called, nothing begins and nothing is reported any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import attrs
@@ -16,9 +18,19 @@ import trio
 from trio_codex.agent import Agent, resolve_instructions
 from trio_codex.errors import LocalProtocolError, ToolError
 from trio_codex.events import ToolApprovalRequiredEvent
-from trio_codex.protocol import Briefing, ToolCall
+from trio_codex.protocol import Briefing, Effect, ToolCall
 from trio_codex.session.shell import Shell, log
-from trio_codex.tools import CANCELLED, REJECTED, TIMED_OUT, Invocation, Tool, ToolContext, failure_text, serialize
+from trio_codex.tools import (
+    APPROVAL_TIMED_OUT,
+    CANCELLED,
+    REJECTED,
+    TIMED_OUT,
+    Invocation,
+    Tool,
+    ToolContext,
+    failure_text,
+    serialize,
+)
 
 THREADS: Final = 16
 """Sync tools that run at the same time, per session; more wait."""
@@ -35,9 +47,9 @@ class RunSync(Protocol):
 @attrs.define(eq=False)
 class _Approval:
     call: ToolCall
+    approved: bool
     decided: trio.Event = attrs.field(factory=trio.Event)
-    approved: bool = False
-    message: str = REJECTED
+    message: str = APPROVAL_TIMED_OUT
 
 
 async def brief(agent: Agent, context: Any) -> Briefing:
@@ -60,22 +72,35 @@ class ToolRunner:
         self._limiter = trio.CapacityLimiter(THREADS)
         self._scopes: dict[str, trio.CancelScope] = {}
         self._approvals: dict[str, _Approval] = {}
-        self._nursery: trio.Nursery | None = None
+        self._nursery: trio.Nursery | None = None  # None: no call may begin
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Own the tasks of all calls, until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            task_status.started()
-            await trio.sleep_forever()
+        """Own the tasks of all calls, until `stop`."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as self._nursery:
+                    task_status.started()
+                    await trio.sleep_forever()
+        finally:
+            self._nursery = None
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Cancel all calls and wait until they have ended."""
+        self._nursery = None
+        self._scope.cancel(reason="the session is left")
+        await self._ended.wait()
 
     # --- what the core asks for ------------------------------------------------------------------------------------
 
     def start(self, call: ToolCall) -> None:
         """Run a tool in a task of its own."""
-        assert self._nursery is not None
         assert call.tool is not None
-        self._scopes[call.call_id] = trio.CancelScope()
-        self._nursery.start_soon(self._run, call, call.tool, name=f"tool {call.name}")
+        if self._nursery is not None:
+            self._scopes[call.call_id] = trio.CancelScope()
+            self._nursery.start_soon(self._run, call, call.tool, name=f"tool {call.name}")
 
     def cancel(self, call_id: str) -> None:
         """Cancel one call; the model is told."""
@@ -84,8 +109,13 @@ class ToolRunner:
 
     def prepare(self, call: ToolCall) -> None:
         """Run the callables of a handoff in a task of its own."""
-        assert self._nursery is not None
-        self._nursery.start_soon(self._prepare, call, name=f"handoff {call.name}")
+        if self._nursery is not None:
+            self._nursery.start_soon(self._prepare, call, name=f"handoff {call.name}")
+
+    def _report(self, effects: Callable[[], list[Effect]]) -> None:
+        """Tell the core how a call ended, unless the session is being left."""
+        if self._nursery is not None:
+            self._shell.perform(effects())
 
     # --- approval --------------------------------------------------------------------------------------------------
 
@@ -117,11 +147,11 @@ class ToolRunner:
         scope = self._scopes[call.call_id]
         output = CANCELLED
         try:
-            with scope:
+            with scope, _nothing_but_cancelled(call):
                 output = await self._output(call, tool)
         finally:
             del self._scopes[call.call_id]
-        self._shell.perform(self._shell.conversation.tool_ended(call.call_id, output, respond=tool.respond))
+        self._report(lambda: self._shell.conversation.tool_ended(call.call_id, output, respond=tool.respond))
 
     async def _output(self, call: ToolCall, tool: Tool) -> str:
         """The text for the model, whatever happens."""
@@ -136,20 +166,25 @@ class ToolRunner:
             if limit.cancelled_caught:
                 assert tool.timeout is not None
                 return TIMED_OUT.format(seconds=tool.timeout)
-        except ToolError as error:
-            return failure_text(error)
         except Exception as error:
-            log.info("the tool %s raised %s", tool.name, type(error).__name__)
+            if not isinstance(error, ToolError):
+                log.info("the tool %s raised %s", tool.name, type(error).__name__)
             return failure_text(error)
         return CANCELLED
 
     async def _call(self, tool: Tool, invocation: Invocation) -> Any:
         if tool.is_async:
             return await invocation()
+        gate = threading.Lock()  # whoever passes it first decides whether the function runs at all
+
+        def run() -> Any:
+            return invocation() if gate.acquire(blocking=False) else None
+
         try:
-            return await self._run_sync(invocation)
+            return await self._run_sync(run)
         except trio.Cancelled:
-            log.warning("the sync tool %s was abandoned: its thread runs on until the function returns", tool.name)
+            if not gate.acquire(blocking=False):
+                log.warning("the sync tool %s was abandoned: its thread runs on until the function returns", tool.name)
             raise
 
     async def _in_thread(self, function: Callable[[], Any], /) -> Any:
@@ -159,12 +194,27 @@ class ToolRunner:
         assert call.handoff is not None
         conversation = self._shell.conversation
         try:
-            await call.handoff.notify(self._context, call.handoff.read_input(call.arguments.strip() or "{}"))
-            target = await brief(call.handoff.target, self._context)
+            with _nothing_but_cancelled(call):
+                await call.handoff.notify(self._context, call.handoff.read_input(call.arguments.strip() or "{}"))
+                target = await brief(call.handoff.target, self._context)
+                self._shell.check_agent(target)
         except Exception as error:
             log.info("the handoff %s raised %s", call.name, type(error).__name__)
-            reason = str(error).removeprefix("Error: ") or type(error).__name__
-            effects = conversation.handoff_failed(call.call_id, reason)
+            reason = failure_text(error).removeprefix("Error: ")
+            self._report(lambda: conversation.handoff_failed(call.call_id, reason))
         else:
-            effects = conversation.handoff_prepared(call.call_id, target)
-        self._shell.perform(effects)
+            self._report(lambda: conversation.handoff_prepared(call.call_id, target))
+
+
+@contextmanager
+def _nothing_but_cancelled(call: ToolCall) -> Iterator[None]:
+    """A call that fails while it is being cancelled is cancelled: nobody is left to be told of the failure."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        cancelled, rest = group.split(trio.Cancelled)
+        if cancelled is None or (rest is not None and not isinstance(rest, Exception)):
+            raise
+        if rest is not None:
+            log.warning("%s was cancelled and failed as it ended: %r", call.name, rest.exceptions)
+        raise cancelled from None

@@ -262,16 +262,18 @@ async def open_pool(engine: str, size: int) -> AsyncIterator[Pool]:
     if size < 1:
         raise ConfigurationError(f"a speech engine needs at least one worker, not {size}")
     failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
-        pool = Pool(engine, size, nursery)
-        nursery.start_soon(pool.warm)
-        try:
-            yield pool
-        except (trio.Cancelled, GeneratorExit):
-            raise
-        except BaseException as error:  # what the body raises must not pass through the nursery
-            failure = error
-        finally:
-            nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    try:
+        async with trio.open_nursery() as nursery:
+            pool = Pool(engine, size, nursery)
+            nursery.start_soon(pool.warm)
+            try:
+                yield pool
+            except (trio.Cancelled, GeneratorExit):
+                raise
+            except BaseException as error:  # what the body raises must not pass through the nursery
+                failure = error
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        if failure is not None:
+            raise failure

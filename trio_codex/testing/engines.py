@@ -23,8 +23,8 @@ _PERIOD = array("h", [8000 if at < 27 else -8000 for at in range(54)]).tobytes()
 class ScriptedSTT:
     """A recogniser that knows what it will hear.
 
-    Each utterance takes the next transcript; an exception among them is raised, and when there are none left, nothing was said.
-    `heard` is the length of each finished utterance in bytes. `delay_s` is how long it thinks at the end of an utterance.
+    Each utterance takes the next transcript when it begins; an exception among them is raised at its end, and when there are none left,
+    nothing is said. `heard` is the length of each finished utterance in bytes; `delay_s` is how long it thinks at the end of one.
     """
 
     def __init__(self, transcripts: Iterable[str | VoiceError] = (), *, delay_s: float = 0) -> None:
@@ -35,23 +35,17 @@ class ScriptedSTT:
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[ScriptedUtterance]:
         """Open one utterance."""
-        yield ScriptedUtterance(self)
-
-    async def answer(self, length: int) -> str:
-        """The transcript of an utterance that is over."""
-        await trio.sleep(self._delay_s)
-        self.heard.append(length)
         transcript = self._transcripts.popleft() if self._transcripts else ""
-        if isinstance(transcript, VoiceError):
-            raise transcript
-        return transcript
+        yield ScriptedUtterance(transcript, self._delay_s, self.heard)
 
 
 class ScriptedUtterance:
     """An utterance of a `ScriptedSTT`."""
 
-    def __init__(self, stt: ScriptedSTT) -> None:
-        self._stt = stt
+    def __init__(self, transcript: str | VoiceError, delay_s: float, heard: list[int]) -> None:
+        self._transcript = transcript
+        self._delay_s = delay_s
+        self._heard = heard
         self._length = 0
 
     async def feed(self, pcm: bytes) -> None:
@@ -61,7 +55,11 @@ class ScriptedUtterance:
 
     async def finish(self) -> str:
         """End the utterance."""
-        return await self._stt.answer(self._length)
+        await trio.sleep(self._delay_s)
+        self._heard.append(self._length)
+        if isinstance(self._transcript, VoiceError):
+            raise self._transcript
+        return self._transcript
 
 
 class ToneTTS:
@@ -77,7 +75,9 @@ class ToneTTS:
         self.said: list[str] = []
 
     @asynccontextmanager
-    async def speak(self, text: str, *, voice: str = "alloy", speed: float = 1.0) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def speak(
+        self, text: str, *, voice: str = "alloy", speed: float = 1.0
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Say a text."""
         self.said.append(text)
         yield _Tone(round(len(text) * self._ms_per_character / speed), self._chunk_ms, self._delay_s)

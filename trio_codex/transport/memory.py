@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+import attrs
 import trio
 
 from trio_codex.errors import ConnectionLost
@@ -18,17 +19,30 @@ from trio_codex.transport import ABNORMAL, NORMAL, Connector, Target, Transport
 __all__ = ["MemoryTransport", "memory_connector", "memory_pair"]
 
 
+@attrs.define
+class _End:
+    """How a connection ended, as both of its ends tell it: whoever hangs up first says it."""
+
+    code: int | None = None
+    reason: str = ""
+
+    def agree_on(self, code: int, reason: str) -> None:
+        if self.code is None:
+            self.code, self.reason = code, reason
+
+
 class MemoryTransport:
     """One end of a connection in memory."""
 
     def __init__(
-        self, outgoing: trio.MemorySendChannel[str | bytes], incoming: trio.MemoryReceiveChannel[str | bytes]
+        self,
+        outgoing: trio.MemorySendChannel[str | bytes],
+        incoming: trio.MemoryReceiveChannel[str | bytes],
+        end: _End,
     ) -> None:
         self._outgoing = outgoing
         self._incoming = incoming
-        self._peer = self
-        self._end: ConnectionLost | None = None
-        self._hung_up = trio.Event()
+        self._end = end
 
     async def send(self, frame: str | bytes) -> None:
         """Write one frame; waits while the peer does not read. Raises ConnectionLost."""
@@ -42,42 +56,34 @@ class MemoryTransport:
         try:
             return await self._incoming.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
-            self._hang_up()
+            self.drop()  # this is what answers the peer's goodbye
             raise self._lost() from None
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """Say goodbye and wait until the peer has read it; the caller sets the time limit. Harmless when done twice."""
-        self._agree_on(ConnectionLost(code, reason))
-        self._hang_up()
-        await self._peer._hung_up.wait()
+        """Say goodbye and wait for the peer's; the caller sets the time limit. Never raises, may be called twice."""
+        self._end.agree_on(code, reason)
+        self._outgoing.close()
+        with suppress(ConnectionLost):
+            while True:
+                await self.receive()
 
     def drop(self, code: int = ABNORMAL, reason: str = "") -> None:
-        """End the connection at once: the peer sees this code and reason after what was sent. Harmless when done twice."""
-        self._agree_on(ConnectionLost(code, reason))
-        self._hang_up()
-
-    def _hang_up(self) -> None:
+        """End the connection at once; the peer reads what was sent, then sees this code and reason. May be called twice."""
+        self._end.agree_on(code, reason)
         self._outgoing.close()
         self._incoming.close()
-        self._hung_up.set()
-
-    def _agree_on(self, end: ConnectionLost) -> None:
-        for transport in (self, self._peer):
-            if transport._end is None:
-                transport._end = end
 
     def _lost(self) -> ConnectionLost:
-        end = self._end or ConnectionLost(ABNORMAL)
-        return ConnectionLost(end.code, end.reason)
+        code = self._end.code
+        return ConnectionLost(ABNORMAL if code is None else code, self._end.reason)
 
 
 def memory_pair(size: float = math.inf) -> tuple[MemoryTransport, MemoryTransport]:
     """Make two ends of one connection; each direction holds at most `size` frames that were not read."""
     there_in, there_out = trio.open_memory_channel[str | bytes](size)
     back_in, back_out = trio.open_memory_channel[str | bytes](size)
-    one, other = MemoryTransport(there_in, back_out), MemoryTransport(back_in, there_out)
-    one._peer, other._peer = other, one
-    return one, other
+    end = _End()
+    return MemoryTransport(there_in, back_out, end), MemoryTransport(back_in, there_out, end)
 
 
 def memory_connector(transport: MemoryTransport) -> Connector:

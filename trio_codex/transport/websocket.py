@@ -2,7 +2,8 @@
 
 It opens TCP and TLS itself, so that each failure is reported as what it is and within the time limit; it watches the stream, so that a
 peer that hangs up during the handshake is noticed at once; it keeps the library's reader in a nursery whose failures become the end
-of the connection instead of an exception in somebody's task; and it closes the socket by force at the end, whatever the peer does.
+of the connection instead of an exception in somebody's task; a write that fails does not cost what the peer said before; and the socket
+is closed by force at the end, whatever the peer does. A peer that vanished is noticed by TCP keep-alive.
 Redirects are refused: a key goes only to the host that it is for. Proxies are not supported yet.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +23,7 @@ import trio_websocket
 
 from trio_codex.credentials import ssl_context
 from trio_codex.errors import ConnectionFailed, ConnectionLost
-from trio_codex.transport import ABNORMAL, Target, Transport
+from trio_codex.transport import ABNORMAL, NORMAL, Target, Transport
 
 __all__ = ["open_websocket"]
 
@@ -31,7 +33,13 @@ _MAX_FRAME: Final = 64 * 1024 * 1024
 _READ_BYTES: Final = 64 * 1024
 _QUEUE: Final = 64  # frames; a full queue would keep trio-websocket from answering pings
 _BODY_SHOWN: Final = 2000
+_LEAST_SECRET: Final = 8
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})")
+_KEEP_ALIVE: Final = (
+    ("TCP_KEEPIDLE", 20),
+    ("TCP_KEEPINTVL", 5),
+    ("TCP_KEEPCNT", 4),
+)  # a peer is gone after 40 s of silence
 
 
 @asynccontextmanager
@@ -46,9 +54,7 @@ async def open_websocket(target: Target, /) -> AsyncIterator[Transport]:
             with trio.CancelScope(deadline=limit.deadline) as limit:
                 transport = await nursery.start(_run, stream, target)
             if limit.cancelled_caught:
-                raise ConnectionFailed(
-                    f"{_host(target)} did not answer the websocket handshake in {target.timeout:g} s"
-                )
+                raise stream.what_it_said(target)
             if isinstance(transport, ConnectionFailed):
                 raise transport
             try:
@@ -66,17 +72,22 @@ async def open_websocket(target: Target, /) -> AsyncIterator[Transport]:
 
 
 class WebSocketTransport:
-    """A connection over trio-websocket."""
+    """A connection over trio-websocket, of either side. `over` is set once nothing is read any more."""
 
-    def __init__(self, websocket: trio_websocket.WebSocketConnection) -> None:
+    def __init__(self, websocket: trio_websocket.WebSocketConnection, stream: _WatchedStream, over: trio.Event) -> None:
         self._websocket = websocket
+        self._stream = stream
+        self._over = over
 
     async def send(self, frame: str) -> None:
-        """Write one frame. Raises ConnectionLost."""
+        """Write one frame. Raises ConnectionLost, with the peer's own reason if it gave one before it went."""
         try:
             await self._websocket.send_message(frame)
         except (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             raise self._lost() from None
+        if self._stream.broken:
+            await self._over.wait()
+            raise self._lost()
 
     async def receive(self) -> str | bytes:
         """Give the next frame. Cancel-safe. Raises ConnectionLost."""
@@ -86,12 +97,21 @@ class WebSocketTransport:
             raise self._lost() from None
         return message
 
-    async def close(self) -> None:
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Exchange close frames. Never raises; set a time limit, for the peer may never answer."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._say_goodbye, code, reason, nursery.cancel_scope)
+            await (
+                self._over.wait()
+            )  # trio-websocket would wait on if its reader fails, as it does when a ping comes now
+            nursery.cancel_scope.cancel()
+
+    async def _say_goodbye(self, code: int, reason: str, scope: trio.CancelScope) -> None:
         try:
-            await self._websocket.aclose()
+            await self._websocket.aclose(code, reason or None)
         except Exception as error:  # whatever breaks here, the socket is closed by force right after
             _log.debug("the closing handshake failed: %r", error)
+        scope.cancel()
 
     def _lost(self) -> ConnectionLost:
         closed = self._websocket.closed
@@ -105,6 +125,7 @@ async def _run(
     task_status: trio.TaskStatus[WebSocketTransport | ConnectionFailed],
 ) -> None:
     """Own trio-websocket's reader: its failures end the connection, and a failed handshake is the answer."""
+    over = trio.Event()
     opened = False
     try:
         async with trio.open_nursery() as nursery:
@@ -122,19 +143,30 @@ async def _run(
             )
             opened = True
             stream.opened()
-            task_status.started(WebSocketTransport(websocket))
-    except Exception as error:
-        if opened:
-            _log.debug("the websocket reader failed: %r", error)
+            task_status.started(WebSocketTransport(websocket, stream, over))
+    except BaseExceptionGroup as group:
+        cancelled, failed = group.split(trio.Cancelled)
+        if not isinstance(failed, Exception | None):
+            raise
+        if not opened and failed is not None:
+            task_status.started(_not_opened(stream, target, _first(failed)))
             return
-        rejected = _first(error)
-        if not isinstance(rejected, trio_websocket.ConnectionRejected):
-            task_status.started(ConnectionFailed(f"the websocket handshake with {_host(target)} failed: {rejected}"))
-            return
-        task_status.started(_refused(target, rejected.status_code, rejected.body or b""))
-        return
+        if failed is not None:
+            _log.debug("the websocket reader failed: %r", failed)
+        if cancelled is not None:
+            raise cancelled from None
+    finally:
+        over.set()
     if not opened:
         task_status.started(stream.what_it_said(target))
+
+
+def _not_opened(stream: _WatchedStream, target: Target, error: BaseException) -> ConnectionFailed:
+    if isinstance(error, trio_websocket.ConnectionRejected):
+        return _refused(target, error.status_code, error.body or b"")
+    failed = stream.what_it_said(target)
+    failed.__cause__ = error
+    return failed
 
 
 async def _cancel_when_over(stream: _WatchedStream, scope: trio.CancelScope) -> None:
@@ -144,12 +176,18 @@ async def _cancel_when_over(stream: _WatchedStream, scope: trio.CancelScope) -> 
 
 
 class _WatchedStream(trio.abc.Stream):
-    """A stream that remembers what a peer said before the handshake was through, and notices when it hangs up by then."""
+    """A stream that remembers what a peer said before the handshake was through, and notices when it hangs up by then.
+
+    Once it is open, a write that fails is only noted (`broken`): trio-websocket would otherwise stop reading, and what the peer said
+    before it hung up, its close frame above all, would be lost.
+    """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self._said: bytearray | None = bytearray()
         self._over = trio.Event()
+        self._hung_up = False
+        self.broken = False
 
     async def wait_over(self) -> bool:
         """Wait until the handshake is through (True) or the peer has hung up (False)."""
@@ -160,30 +198,48 @@ class _WatchedStream(trio.abc.Stream):
         self._said = None
         self._over.set()
 
+    def _hang_up(self) -> None:
+        self._hung_up = True
+        self._over.set()
+
     def what_it_said(self, target: Target) -> ConnectionFailed:
+        """Why the handshake came to nothing, as far as can be told from what the peer said."""
         head, _, body = bytes(self._said or b"").partition(b"\r\n\r\n")
         status = _STATUS_LINE.match(head)
-        if status is None:
-            what = "is not a websocket server" if head else "hung up during the websocket handshake"
-            return ConnectionFailed(f"{_host(target)} {what}")
-        return _refused(target, int(status[1]), body)
+        host = _host(target)
+        if status is not None and status[1] != b"101":
+            return _refused(target, int(status[1]), body)
+        if head:
+            return ConnectionFailed(f"{host} is not a websocket server: what it said is no websocket handshake")
+        if self._hung_up:
+            return ConnectionFailed(f"{host} hung up during the websocket handshake")
+        return ConnectionFailed(f"{host} did not answer the websocket handshake in {target.timeout:g} s")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._stream.receive_some(max_bytes)
-        if self._said is not None:
-            if data and len(self._said) < _READ_BYTES:
-                self._said += data
-            elif not data:
-                self._over.set()
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError:
+            self._hang_up()
+            raise
+        if not data:
+            self._hang_up()
+        elif self._said is not None and len(self._said) < _READ_BYTES:
+            self._said += data
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        if self.broken:
+            return
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            self.broken = True
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
+        self._hang_up()
         await self._stream.aclose()
 
 
@@ -194,8 +250,9 @@ async def _open_stream(target: Target) -> trio.abc.Stream:
     context = ssl_context() if parts.scheme == "wss" else None
     try:
         tcp = await trio.open_tcp_stream(host, port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that DNS cannot ask for
         raise ConnectionFailed(f"cannot reach {_host(target)}: {error}") from error
+    _keep_alive(tcp)
     if context is None:
         return tcp
     stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
@@ -210,6 +267,13 @@ async def _open_stream(target: Target) -> trio.abc.Stream:
     return stream
 
 
+def _keep_alive(tcp: trio.SocketStream) -> None:
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE:
+        if (option := getattr(socket, name, None)) is not None:  # not every system has all of them
+            tcp.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def _tls_message(target: Target, error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     why = getattr(cause, "verify_message", None) or str(cause)
@@ -221,6 +285,9 @@ def _tls_message(target: Target, error: BaseException) -> str:
 
 def _refused(target: Target, status: int, body: bytes) -> ConnectionFailed:
     text = body[:_BODY_SHOWN].decode(errors="replace")
+    for _, value in target.headers:  # a server that repeats the key must not put it into somebody's log
+        if len(secret := value.removeprefix("Bearer ")) >= _LEAST_SECRET:
+            text = text.replace(secret, "…")
     hint = {
         401: "; check the API key",
         403: "; this key may not use it",

@@ -168,7 +168,8 @@ class _Filling:
     # --- what nobody said ------------------------------------------------------------------------------------------
 
     def _sample(self, name: str, kind: str, schema: Schema, depth: int, variant: int) -> Any:
-        for proposed in (*self._proposals(schema),)[variant:]:
+        proposals = self._proposals(schema)
+        for proposed in proposals[variant:] + proposals[:variant]:
             if fits(proposed, schema, self._resolver):
                 return proposed
         match kind:

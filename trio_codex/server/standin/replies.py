@@ -17,7 +17,7 @@ import attrs
 
 from trio_codex.protocol import AnswerRequest, FunctionCall, FunctionCallOutput, UserMessage
 from trio_codex.server.standin.arguments import arguments_for
-from trio_codex.server.standin.matching import best_match
+from trio_codex.server.standin.matching import IN_DESCRIPTION, best_match
 from trio_codex.server.standin.words import tokens
 
 
@@ -61,14 +61,16 @@ def reply_to(request: AnswerRequest) -> Reply:
     forced = _forced(request, turn)
     if forced is not None:
         return _calling(forced, turn.said)
-    newcomer = _handed_over_to(turn.outputs)
+    newcomer = _handed_over_to(turn.outputs[-1][1]) if turn.outputs else None
     if turn.outputs and newcomer is None:
         return Saying(" ".join(told(name, output) for name, output in turn.outputs))
     if request.tool_choice != "none" and turn.said:
         candidates = [tool for tool in _functions(request) if tool["name"] not in turn.called]
-        if newcomer is not None:
+        if newcomer is None:
+            match = best_match(turn.said, candidates)
+        else:  # somebody has sent the user here, so there is something to be done
             candidates = [tool for tool in candidates if not _hands_over(tool)]
-        match = best_match(turn.said, candidates)
+            match = best_match(turn.said, candidates, threshold=IN_DESCRIPTION)
         if match is not None:
             return _calling(match, turn.said)
     if newcomer is not None:
@@ -120,9 +122,9 @@ _HANDED_OVER: Final = re.compile(r"You are now connected to (.+?)\.?$")
 _HANDOFF: Final = re.compile(r"^(transfer|hand_?off|switch)_to_|\bhand(ing)? ?off to\b", re.IGNORECASE)
 
 
-def _handed_over_to(outputs: Sequence[tuple[str, str]]) -> str | None:
-    """Who speaks now, if the last call was a handoff."""
-    found = _HANDED_OVER.search(outputs[-1][1]) if outputs else None
+def _handed_over_to(output: str) -> str | None:
+    """Who speaks now, if this is the output of a handoff."""
+    found = _HANDED_OVER.search(output)
     return " ".join(_spoken_name(found[1])) if found else None
 
 
@@ -148,7 +150,10 @@ _QUESTION: Final = re.compile(
 
 
 def told(name: str, output: str) -> str:
-    """The output of a function as a sentence or two."""
+    """The output of a function as a sentence or two; that of a handoff is a greeting."""
+    newcomer = _handed_over_to(output)
+    if newcomer is not None:
+        return f"Hello, this is {newcomer}."
     error = re.match(r"error:?\s*(.+)", output, re.IGNORECASE | re.DOTALL)
     if error:
         return _sentence(f"I am sorry, that did not work: {_shortened(error[1])}")

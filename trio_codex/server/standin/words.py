@@ -81,7 +81,7 @@ def numbers(text: str) -> list[Number]:
 
 
 def _number_at(words: Sequence[str], at: int) -> tuple[int | float | None, int]:
-    if words[at][0].isdigit():
+    if words[at][0].isdecimal():
         return (float(words[at]) if "." in words[at] else int(words[at])), at + 1
     total, part, end, seen = 0, 0, at, False
     while end < len(words):

@@ -1,0 +1,81 @@
+"""The local server with its own ears and mouth: spoken audio in, words, a function call and spoken audio out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+
+from trio_codex.audio import rms
+from trio_codex.protocol import ConversationItemCreate, FunctionCallOutput, ResponseCreate
+from trio_codex.server import LocalServer, open_local_server
+from trio_codex.speech import open_synthesizer
+
+WEATHER = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "Get the weather in a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+SILENCE = bytes(48 * 900)
+
+
+async def spoken(text: str) -> bytes:
+    async with open_synthesizer() as synthesizer, synthesizer.speak(text, voice="alloy") as speech:
+        return b"".join([pcm async for pcm in speech])
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalServer]:
+    async with open_local_server() as running:
+        yield running
+
+
+def audio_of(events: list[Any]) -> bytes:
+    return b"".join(event.delta for event in events if event.type == "response.output_audio.delta")
+
+
+async def test_a_conversation_by_voice(server: LocalServer, connect: Any) -> None:
+    with trio.fail_after(25):
+        question = await spoken("What is the weather in London?")
+        async with connect(server) as client:
+            await client.update(tools=[WEATHER], audio={"input": {"transcription": {"model": "gpt-transcribe"}}})
+            await client.append(SILENCE + question + SILENCE)
+            events = await client.until("response.done")
+            kinds = [event.type for event in events]
+            assert kinds[:3] == [
+                "input_audio_buffer.speech_started",
+                "input_audio_buffer.speech_stopped",
+                "input_audio_buffer.committed",
+            ]
+            start, stop = events[0].audio_start_ms, events[1].audio_end_ms
+            assert 500 <= start <= 1100
+            assert start < stop <= 900 + len(question) // 48 + 700
+            transcript = next(event.transcript for event in events if event.type.endswith("transcription.completed"))
+            assert "weather" in transcript
+            (call,) = events[-1].response.output
+            assert call.name == "get_weather"
+            assert json.loads(call.arguments)["city"]
+            output = FunctionCallOutput(call_id=call.call_id, output="It is sunny and twenty degrees.")
+            await client.send(ConversationItemCreate(item=output), ResponseCreate())
+            events = await client.until("response.done")
+            answer = audio_of(events)
+            assert 1000 < len(answer) / 48 < 6000
+            assert rms(answer) > 0.01
+            assert events[-1].response.output[0].content[0].transcript == "It is sunny and twenty degrees."
+
+
+async def test_speech_interrupts_the_answer(server: LocalServer, connect: Any) -> None:
+    with trio.fail_after(25):
+        interruption = await spoken("Stop it, please.")
+        async with connect(server) as client:
+            await client.say("Say " + "and so it goes on and on. " * 400)
+            await client.send(ResponseCreate())
+            await client.until("response.output_audio.delta")
+            await client.append(SILENCE + interruption)
+            events = await client.until("response.done")
+            assert events[-1].response.status_details.reason == "turn_detected"
+            assert "input_audio_buffer.speech_started" in [event.type for event in events]

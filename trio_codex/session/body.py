@@ -1,0 +1,60 @@
+"""What comes out of a block that runs tasks of its own: the body's exception, the failure of a task, or a cancellation.
+
+What the body raises is set aside at the `yield` and raised again, the same object, after the nursery has closed, so that no exception
+group is ever put around a user's error. `Cancelled` is never set aside: it goes through the nursery, and Trio absorbs it where it
+belongs; beside an error of the body it is dropped, for it comes again at the next checkpoint. When a task failed, that is the cause:
+it is raised, with the body's own error as its context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+
+import trio
+
+
+class Body:
+    """`with body: yield …` inside a nursery, `outcome` once the nursery has closed."""
+
+    def __init__(self) -> None:
+        self.raised: BaseException | None = None
+
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if error is None or isinstance(error, GeneratorExit) or is_cancellation(error):
+            return False
+        self.raised = error
+        return True
+
+    def outcome(
+        self, ended: BaseException | None, choose: Callable[[Sequence[BaseException]], BaseException]
+    ) -> BaseException | None:
+        """What is to be raised, when the nursery raised `ended`; `choose` gives one for the failures of tasks."""
+        if ended is None:
+            return self.raised
+        failures = [leaf for leaf in leaves(ended) if not isinstance(leaf, trio.Cancelled)]
+        if not failures:
+            return self.raised or ended
+        failure = choose(failures)
+        if self.raised is not None:
+            failure.__context__ = self.raised
+        return failure
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether nothing but `Cancelled` is in it; a nursery of the body puts a group around it."""
+    return all(isinstance(leaf, trio.Cancelled) for leaf in leaves(error))
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group of groups, or the one that is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from leaves(member)
+    else:
+        yield error

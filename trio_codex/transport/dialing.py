@@ -1,0 +1,42 @@
+"""Where a connection goes and what carries it: endpoint, key, model and transport, settled before any network use.
+
+Sessions and probes dial alike, so that a probe proves something about a session. Knows URLs and headers, nothing of the protocol;
+opens nothing itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trio_codex.credentials import Endpoint, KeySource, resolve_key
+from trio_codex.errors import ConfigurationError
+from trio_codex.transport import Connector, Target
+
+__all__ = ["DEFAULT_MODEL", "connector_for", "resolve_target"]
+
+DEFAULT_MODEL: Final = "gpt-realtime-2.1"
+
+
+async def resolve_target(
+    endpoint: Endpoint | None, api_key: KeySource | None, *, model: str | None, call_id: str | None, timeout: float
+) -> Target:
+    """Settle where to connect, with which headers; without an endpoint the environment says. Asks the key's callable, if it is one.
+
+    Raises ConfigurationError: no key, a key that would travel unencrypted, model and call_id together.
+    """
+    endpoint = endpoint or Endpoint.from_environment()
+    key = await resolve_key(endpoint, api_key)
+    if call_id is None and model is None:
+        model = DEFAULT_MODEL
+    return Target(url=endpoint.realtime_url(model, call_id), headers=tuple(endpoint.headers(key)), timeout=timeout)
+
+
+def connector_for(transport: str | Connector | None) -> Connector:
+    """Give what makes the connection; None means trio-websocket, which is imported only now. Raises ConfigurationError."""
+    if transport is None or transport == "trio-websocket":
+        from trio_codex.transport.websocket import open_websocket
+
+        return open_websocket
+    if isinstance(transport, str):
+        raise ConfigurationError(f"there is no transport {transport!r}; use 'trio-websocket' or a connector")
+    return transport
