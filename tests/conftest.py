@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import pytest
@@ -52,9 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--trio-seed") is None:
         config.option.trio_seed = random.SystemRandom().randrange(2**32)
     # Trio's own switch for tests that want the same order again; there is no public one.
-    scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
+    vars(scheduler)["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
 
 
+@pytest.hookimpl(trylast=True)  # pytest-trio marks the async tests in this hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("trio"):
@@ -89,7 +90,7 @@ def trio_seed(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed and item.get_closest_marker("trio"):
         report.sections.append(

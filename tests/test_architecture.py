@@ -23,6 +23,7 @@ LAYERS = [
         "docstrings",
         "endpoints",
         "events",
+        "hosted",
         "schema",
         "secret",
         "signatures",
@@ -32,7 +33,7 @@ LAYERS = [
     },
     {"protocol", "speech"},
     {"transport"},
-    {"session", "diagnostics", "server"},
+    {"session", "diagnostics", "server", "mcp"},
     {"testing"},
     {"cli", "__main__"},
 ]
@@ -102,7 +103,7 @@ def test_the_core_is_pure(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN_IN_CORE
 
 
-@pytest.mark.parametrize("room", ["session", "voice", "diagnostics", "server", "cli"])
+@pytest.mark.parametrize("room", ["session", "voice", "diagnostics", "server", "mcp", "cli"])
 def test_the_core_is_seen_only_through_its_face(room: str) -> None:
     for path in (ROOT / room).rglob("*.py"):
         deep = {name for name in imports(path) if name.startswith("trio_codex.protocol.")}

@@ -15,6 +15,7 @@ import attrs
 
 from trio_codex.callables import check_callable, evaluate
 from trio_codex.errors import ConfigurationError
+from trio_codex.hosted import HostedMcp
 from trio_codex.schema import UnsupportedTypeError, describe_record, is_record
 from trio_codex.tools import Check, Tool, check_name, read_arguments
 
@@ -37,7 +38,7 @@ def _tuple(value: Iterable[T]) -> tuple[T, ...]:
 
 
 # Converters for each field: what type checkers make of a generic one refuses every list.
-def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
+def _tools(value: Iterable[Tool | HostedMcp]) -> tuple[Tool | HostedMcp, ...]:
     return _tuple(value)
 
 
@@ -177,7 +178,7 @@ class Agent:
 
     name: str = "Agent"
     instructions: Instructions = attrs.field(default="You are a helpful assistant.", repr=False)
-    tools: tuple[Tool, ...] = attrs.field(default=(), converter=_tools, repr=False)
+    tools: tuple[Tool | HostedMcp, ...] = attrs.field(default=(), converter=_tools, repr=False)
     handoffs: tuple[HandoffSource, ...] = attrs.field(default=(), converter=_handoffs, repr=False)
     handoff_description: str | None = attrs.field(default=None, repr=False)
     guardrails: tuple[Guardrail, ...] = attrs.field(default=(), converter=_guardrails, repr=False)
@@ -193,7 +194,7 @@ class Agent:
             if not isinstance(getattr(self, each), str | None):
                 raise ConfigurationError(f"{where}: {each} must be a text or None, not {getattr(self, each)!r}")
         for tool in self.tools:
-            if not isinstance(tool, Tool):
+            if not isinstance(tool, Tool | HostedMcp):
                 raise ConfigurationError(f"{where}: {tool!r} is not a tool; decorate the function with @tool")
         for guardrail in self.guardrails:
             if not isinstance(guardrail, Guardrail):

@@ -16,6 +16,7 @@ import attrs
 
 if TYPE_CHECKING:
     from trio_codex.agent import Agent
+    from trio_codex.hosted import HostedTool
     from trio_codex.tools import Tool
 
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
@@ -119,10 +120,13 @@ class HandoffEvent(SessionEvent):
 
 @attrs.frozen
 class ToolStartEvent(SessionEvent):
-    """The model called a tool. `agent` made the call; `tool` is None when it is unknown or a handoff; `arguments` is raw JSON."""
+    """The model called a tool. `agent` made the call; `tool` is None when it is unknown or a handoff; `arguments` is raw JSON.
+
+    A HostedTool is called by the API; all others run here.
+    """
 
     agent: Agent
-    tool: Tool | None
+    tool: Tool | HostedTool | None
     name: str
     call_id: str
     arguments: str
@@ -130,10 +134,10 @@ class ToolStartEvent(SessionEvent):
 
 @attrs.frozen
 class ToolEndEvent(SessionEvent):
-    """A tool call is over; `output` is the text that goes to the model right after this event."""
+    """A tool call is over; `output` is the text that goes to the model right after this event, or that the API told of a HostedTool."""
 
     agent: Agent
-    tool: Tool | None
+    tool: Tool | HostedTool | None
     name: str
     call_id: str
     arguments: str
@@ -145,7 +149,7 @@ class ToolApprovalRequiredEvent(SessionEvent):
     """A tool waits for `session.approve(call_id)` or `session.reject(call_id)`."""
 
     agent: Agent
-    tool: Tool
+    tool: Tool | HostedTool
     call_id: str
     arguments: str
 

@@ -89,11 +89,16 @@ def _runnable(tool: Tool, attribute: attrs.Attribute[Any], value: object) -> Non
         raise ConfigurationError(f"tool {tool.name}: a generator gives no result that can be sent; return a list")
 
 
-def _seconds(tool: Tool, attribute: attrs.Attribute[Any], value: object) -> None:
+def check_seconds(value: object, *, where: str) -> None:
+    """Raise ConfigurationError unless `value` is a time limit: seconds above 0, or None for no limit."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ConfigurationError(f"tool {tool.name}: {attribute.name} must be seconds above 0 or None, not {value!r}")
+        raise ConfigurationError(f"{where} must be seconds above 0 or None, not {value!r}")
+
+
+def _seconds(tool: Tool, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_seconds(value, where=f"tool {tool.name}: {attribute.name}")
 
 
 def _one_of(*choices: object) -> Callable[[Tool, attrs.Attribute[Any], object], None]:

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .conftest import Cli, finish
 from trio_codex import audio
+
+from .conftest import Cli, finish
 
 WEATHER = str(files("trio_codex.cli") / "recordings" / "02-weather.wav")
 

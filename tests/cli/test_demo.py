@@ -10,12 +10,13 @@ from array import array
 import pytest
 import trio
 
-from .conftest import Cli, finish
-from trio_codex import Agent, SessionSettings, ServerVAD, Transcription, audio, open_realtime_session, tool
+from trio_codex import Agent, ServerVAD, SessionSettings, Transcription, audio, open_realtime_session, tool
 from trio_codex.cli.call import Call
 from trio_codex.cli.console import Console
 from trio_codex.cli.demo import recordings
 from trio_codex.server import open_local_server
+
+from .conftest import Cli, finish
 
 
 def test_the_conversation(cli: Cli) -> None:

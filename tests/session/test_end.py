@@ -37,7 +37,14 @@ VERBS: dict[str, Callable[[Session], Awaitable[Any]]] = {
 }
 WAITING = ("ask", "ask out of band", "update_session", "update_agent")
 
-ENDS = [(1000, ""), (1001, "the hour is over"), (1005, ""), (1006, ""), (1011, "oops"), (4000, "beta_api_shape_disabled")]
+ENDS = [
+    (1000, ""),
+    (1001, "the hour is over"),
+    (1005, ""),
+    (1006, ""),
+    (1011, "oops"),
+    (4000, "beta_api_shape_disabled"),
+]
 
 
 async def iteration_ends(session: Session) -> tuple[int, str] | None:
@@ -74,15 +81,14 @@ async def test_session_expired(code: int) -> None:
 
 
 async def test_iteration_that_waits_is_told() -> None:
-    async with scripted_session() as (session, line):
-        async with trio.open_nursery() as nursery:
+    async with scripted_session() as (session, line), trio.open_nursery() as nursery:
 
-            async def drop_soon() -> None:
-                await trio.sleep(5)
-                await line.drop()
+        async def drop_soon() -> None:
+            await trio.sleep(5)
+            await line.drop()
 
-            nursery.start_soon(drop_soon)
-            assert await iteration_ends(session) == (1006, "")
+        nursery.start_soon(drop_soon)
+        assert await iteration_ends(session) == (1006, "")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -116,7 +122,7 @@ async def test_verbs_after_the_block(verb: str) -> None:
 @pytest.mark.parametrize("verb", WAITING)
 async def test_verbs_that_wait_for_an_answer_are_told_of_the_end(verb: str) -> None:
     async with scripted_session(acknowledge=True) as (session, line):
-        line._acknowledge = False
+        line.acknowledges = False
         async with trio.open_nursery() as nursery:
 
             async def drop_soon() -> None:
@@ -131,7 +137,7 @@ async def test_verbs_that_wait_for_an_answer_are_told_of_the_end(verb: str) -> N
 @pytest.mark.parametrize("verb", WAITING)
 async def test_verbs_that_wait_for_an_answer_are_told_of_aclose(verb: str) -> None:
     async with scripted_session() as (session, line):
-        line._acknowledge = False
+        line.acknowledges = False
         async with trio.open_nursery() as nursery:
 
             async def close_soon() -> None:

@@ -111,8 +111,9 @@ async def test_the_target() -> None:
 
 
 async def test_the_target_of_a_call() -> None:
-    async with scripted_session(call_id="rtc_1") as (_, line):
-        assert line.connected
+    async with scripted() as peer, open_realtime_session(Agent(), transport=peer, api_key="sk-test", call_id="rtc_1"):
+        assert peer.target is not None
+        assert peer.target.url == "wss://api.openai.com/v1/realtime?call_id=rtc_1"
     with pytest.raises(ConfigurationError, match="call_id"):
         async with scripted_session(call_id="rtc_1", model="gpt-realtime"):
             raise AssertionError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import os
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -37,7 +37,11 @@ class RawPeer:
     async def upgrade(self) -> None:
         """Answer the handshake as a server should."""
         head = await self.read_request()
-        key = next(line.split(b":", 1)[1].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+        key = next(
+            line.split(b":", 1)[1].strip()
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"sec-websocket-key")
+        )
         accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
         await self.say(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -116,14 +120,10 @@ def serve() -> Serve:
 
 def open_sockets() -> set[str]:
     found = set()
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{name}")
-        except OSError:  # the one that the listing itself used
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the one that the listing itself used
+            found.add(str(descriptor.readlink()))
+    return {target for target in found if target.startswith("socket:")}
 
 
 @pytest.fixture(autouse=True)

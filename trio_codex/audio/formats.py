@@ -68,7 +68,7 @@ class WholeSamples:
 
     def __init__(self, width: int = 2) -> None:
         self._width = width
-        self.rest = b""
+        self.rest: bytes = b""
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole samples that are there now, b"" if none is."""

@@ -39,10 +39,10 @@ class Call:
     """One call: `play` the utterances, then look at the tape and the minutes."""
 
     def __init__(self, session: Session, console: Console, *, fast: bool) -> None:
-        self.minutes = Minutes(console)
-        self.user = bytearray()
-        self.agent = bytearray()
-        self.heard = bytearray()  # what the agent said and was played, without the pauses
+        self.minutes: Minutes = Minutes(console)
+        self.user: bytearray = bytearray()
+        self.agent: bytearray = bytearray()
+        self.heard: bytearray = bytearray()  # what the agent said and was played, without the pauses
         self._session = session
         self._fast = fast
         self._loudspeaker: deque[AudioEvent] = deque()

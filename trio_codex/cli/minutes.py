@@ -48,7 +48,7 @@ class Minutes:
         self.tool_calls: list[dict[str, Any]] = []
         self.handoffs: list[list[str]] = []
         self.errors: list[str] = []
-        self.turn_over = trio.Event()
+        self.turn_over: trio.Event = trio.Event()
         self.voice_ended_at: float | None = None  # when the last voiced sample was sent, if that is measured
         self._console = console
         self._more_to_come = False  # a call was made: another response follows
@@ -72,7 +72,19 @@ class Minutes:
     def _note(self, event: SessionEvent) -> None:
         if not self.turns:
             self.begin_turn()
-        turn = self.turns[-1]
+        match event:
+            case InputTranscriptEvent() | AgentStartEvent() | TranscriptDeltaEvent() | TextDeltaEvent() | AudioEvent():
+                self._note_speech(event, self.turns[-1])
+            case ToolStartEvent() | ToolEndEvent() | HandoffEvent():
+                self._note_call(event)
+            case ErrorEvent(error):
+                self._fail(f"{error.type}: {error.message}")
+            case ResponseDoneEvent(status=status):
+                self._console.end_of_words()
+                if not self._more_to_come or status != "completed":
+                    self.turn_over.set()
+
+    def _note_speech(self, event: SessionEvent, turn: Turn) -> None:
         match event:
             case InputTranscriptEvent(transcript=words, final=True):
                 turn.user = f"{turn.user} {words}" if turn.user else words
@@ -85,6 +97,9 @@ class Minutes:
                 self._console.words("agent", turn.agent_name or "agent", words)
             case AudioEvent() if turn.first_audio_ms is None and self.voice_ended_at is not None:
                 turn.first_audio_ms = round((trio.current_time() - self.voice_ended_at) * 1000)
+
+    def _note_call(self, event: SessionEvent) -> None:
+        match event:
             case ToolStartEvent(name=name, arguments=arguments):
                 self._more_to_come = True
                 self._console.line("tool", f"  [{name} {arguments}]")
@@ -95,12 +110,6 @@ class Minutes:
             case HandoffEvent(source, target):
                 self.handoffs.append([source.name, target.name])
                 self._console.line("handoff", f"  [{source.name} hands over to {target.name}]")
-            case ErrorEvent(error):
-                self._fail(f"{error.type}: {error.message}")
-            case ResponseDoneEvent(status=status):
-                self._console.end_of_words()
-                if not self._more_to_come or status != "completed":
-                    self.turn_over.set()
 
     def _fail(self, message: str) -> None:
         self.errors.append(message)

@@ -1,11 +1,11 @@
-"""Talk to an agent: lines of text, or a WAV file; the answers are shown and can be kept as a WAV."""
+"""Talk to an agent: lines of text, a WAV file, or a microphone; the answers are shown and can be kept as a WAV."""
 
 from __future__ import annotations
 
 import argparse
 import datetime
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from trio_codex.cli import where
 from trio_codex.cli.beside import beside
 from trio_codex.cli.call import Call
 from trio_codex.cli.console import Console
+from trio_codex.cli.live import LiveCall
 from trio_codex.cli.minutes import Minutes
+from trio_codex.device import SoundDevice, open_sound_device
 from trio_codex.errors import ConfigurationError, ConnectionLost
 from trio_codex.events import AudioEvent
 from trio_codex.protocol import ServerVAD, SessionSettings, Transcription
@@ -34,8 +36,14 @@ async def current_time() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `talk`."""
     where.add_arguments(parser)
-    parser.add_argument(
+    user = parser.add_mutually_exclusive_group()
+    user.add_argument(
         "--input", type=Path, metavar="FILE.wav", help="what the user says; without it, lines of text are read"
+    )
+    user.add_argument(
+        "--mic",
+        action="store_true",
+        help="speak, through microphone and loudspeaker, until Ctrl-C; wear headphones, or the agent hears itself",
     )
     parser.add_argument("--output", type=Path, metavar="FILE.wav", help="keep what the agent says")
     parser.add_argument("--instructions", default="You are a helpful voice assistant. Be brief.")
@@ -49,33 +57,66 @@ async def run(options: argparse.Namespace) -> int:
     """Talk until the input ends."""
     agent = Agent(name="Assistant", instructions=options.instructions, tools=[current_time], voice=options.voice)
     utterance = await trio.to_thread.run_sync(_read, options.input) if options.input else None
-    spoken = utterance is not None or options.output is not None
     settings = SessionSettings(
         turn_detection=ServerVAD(),
         transcription=Transcription(model="gpt-transcribe"),
-        output_modalities=["audio"] if spoken else ["text"],
+        output_modalities=["audio"] if _spoken(options) else ["text"],
     )
     console = Console(quiet=options.json)
     async with (
+        open_sound_device() if options.mic else nullcontext() as device,
         where.open_endpoint(options, local_by_default=False) as endpoint,
         open_realtime_session(agent, settings=settings, endpoint=endpoint, model=options.model) as session,
     ):
+        if device is not None:
+            return await _talk_live(options, session, device, console)
         if utterance is not None:
             call = Call(session, console, fast=options.fast)
             await call.play([utterance])
             minutes, answer = call.minutes, bytes(call.heard)
         else:
             minutes, answer = await _chat(session, console)
-    audio_in_s = len(utterance or b"") / (2 * RATE)
-    audio_out_s = len(answer) / (2 * RATE)
+    await _conclude(options, console, minutes, len(utterance or b"") / (2 * RATE), answer, len(answer) / (2 * RATE))
+    return 1 if minutes.errors else 0
+
+
+def _spoken(options: argparse.Namespace) -> bool:
+    return options.mic or options.input is not None or options.output is not None
+
+
+async def _conclude(
+    options: argparse.Namespace,
+    console: Console,
+    minutes: Minutes,
+    audio_in_s: float,
+    answer: bytes,
+    audio_out_s: float,
+) -> None:
+    """Keep what the agent said, if that is wanted, and say what it was in figures."""
     if options.output is not None:
         await trio.to_thread.run_sync(write_wav, options.output, answer)
     if options.json:
         output = str(options.output) if options.output is not None else None
         print(minutes.as_json(audio_in_s=round(audio_in_s, 2), audio_out_s=round(audio_out_s, 2), output=output))
-    elif spoken:
+    elif _spoken(options):
         console.line("figures", minutes.figures(audio_in_s, audio_out_s))
-    return 1 if minutes.errors else 0
+
+
+async def _talk_live(options: argparse.Namespace, session: Session, device: SoundDevice, console: Console) -> int:
+    """Speak until the session ends, or Ctrl-C, as is usual: so what was said until then is kept."""
+    microphone, loudspeaker = device.microphone, device.loudspeaker
+    if options.output is not None:
+        loudspeaker.tape = bytearray()
+    call = LiveCall(device, console)
+    try:
+        await call.hold(session)
+    finally:
+        with trio.CancelScope(shield=True):
+            answer = bytes(loudspeaker.tape or b"")
+            await _conclude(options, console, call.minutes, microphone.sent_s, answer, loudspeaker.heard_s)
+        if microphone.dropped:
+            console.line("notice", f"{microphone.dropped} pieces of sound from the microphone were lost")
+    return 1 if call.minutes.errors else 0
 
 
 def _read(path: Path) -> bytes:

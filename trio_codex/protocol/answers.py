@@ -47,7 +47,7 @@ _OWN_FRAMES: Final = 256  # ids of frames whose refusal is no news; errors come 
 _LATE: Final = 32  # responses that are over and still remembered
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Running:
     """A response that is not done, or was until a moment ago (`over`). `cut`: nothing more of it is to be heard.
 
@@ -62,6 +62,7 @@ class Running:
     cut: bool = False
     cancelled: bool = False  # we have told the server so
     over: bool = False
+    calls: set[str] = attrs.field(factory=set)  # ids of the functions it has called
     said: Said = attrs.field(factory=Said)
 
     @property
@@ -74,9 +75,9 @@ class Answers:
     """The responses of a session; every method may cause effects."""
 
     def __init__(self, effects: Effects, history: History) -> None:
-        self.playback = Playback()
-        self.asks = Asks(effects)
-        self.audible = False  # audio has come at some time, which fixes the voice
+        self.playback: Playback = Playback()
+        self.asks: Asks = Asks(effects)
+        self.audible: bool = False  # audio has come at some time, which fixes the voice
         self._effects = effects
         self._history = history
         self._floor = Floor()
@@ -84,6 +85,7 @@ class Answers:
         self._late: OrderedDict[str, Running] = OrderedDict()
         self._beside: dict[str, Request] = {}  # out-of-band requests on their way
         self._echoes = False  # the server repeats metadata, as the API says it does
+        self._names = False  # the server has said which event of ours it refused
         self._places = False  # the server says which responses belong to the conversation
         self._own: deque[str] = deque(maxlen=_OWN_FRAMES)
         self._whole = WholeSamples()
@@ -151,15 +153,20 @@ class Answers:
         """A response that runs or was done a moment ago."""
         return self._running.get(response_id) or self._late.get(response_id)
 
+    def of(self, response_id: str) -> Running | None:
+        """The response that an event belongs to: the one that is named or, if nobody knows it, the one that runs."""
+        return self.find(response_id) or self.active
+
     def find_response(self, response: Response) -> Running | None:
         """The same for a response of the server; one without an id is the one that runs."""
         return self.find(response.id or (self.active.id if self.active else ""))
 
-    def created(self, response: Response, briefing: Briefing) -> Running | None:
-        """A response runs; None if that is known already."""
+    def created(self, response: Response, briefing: Briefing, *, expected: bool) -> Running | None:
+        """A response runs; None if that is known already. `expected`: the server owes one on its own account."""
         running = Running(response.id or "", briefing)
-        if running.id and self.find(running.id):
+        if running.id and running.id in self._running:
             return None
+        self._late.pop(running.id, None)
         self._running[running.id] = running
         named = (response.metadata or {}).get(REQUEST_KEY)
         self._places = self._places or response.conversation_id is not None
@@ -173,7 +180,7 @@ class Answers:
         if not ours and self._places and _says_no_conversation(response):
             running.out_of_band = True
             return running
-        if request is not None and (ours or (named is None and not self._echoes)):
+        if request is not None and (ours or not (named or self._echoes or expected)):
             running.ours, running.askers = True, request.askers
         self._echoes = self._echoes or named is not None
         self._effects.emit(AgentStartEvent(running.agent))
@@ -209,16 +216,18 @@ class Answers:
     def refused(self, error: ErrorDetails) -> tuple[bool, bool]:
         """An error of the server: whether it answers a frame of ours that this class sent, and whether it is handled silently."""
         race = error.code == RACE
-        event_id = error.event_id or self._unnamed(race=race)
-        if event_id is None:
-            return False, False
-        if request := self._sent(event_id):
+        if error.event_id is None:
+            if race:
+                self._lost_unnamed(error)
+            return race, race
+        self._names = True
+        if request := self._sent(error.event_id):
             self._refused(request, race=race, error=error)
             return True, race
-        if request := self._beside.pop(event_id, None):
+        if request := self._beside.pop(error.event_id, None):
             self.asks.settle(request.askers, "failed", _refusal(error))
             return True, False
-        return (True, True) if event_id in self._own else (False, False)
+        return (True, True) if error.event_id in self._own else (False, False)
 
     def _refused(self, request: Request, *, race: bool, error: ErrorDetails) -> None:
         if active := self.active:
@@ -227,13 +236,12 @@ class Answers:
             self.asks.settle(request.askers, "failed", _refusal(error))
         self._step(floors.Refused(request.event_id, race))
 
-    def _unnamed(self, *, race: bool) -> str | None:
-        """The server does not say which event it refused: in a race it can only be our create on its way."""
-        request = floors.in_flight(self._floor) if race else None
-        if request is None:
-            return None
-        self._own.append(request.event_id)  # should the server name it after all, that is no news
-        return request.event_id
+    def _lost_unnamed(self, error: ErrorDetails) -> None:
+        """A create was lost, and the server does not say whose: its own, unless it is one that never names the event it refuses."""
+        request = floors.in_flight(self._floor)
+        if request is not None and not self._names:
+            self._own.append(request.event_id)  # should it name the event after all, that is no news
+            self._refused(request, race=True, error=error)
 
     def _sent(self, event_id: str) -> Request | None:
         match self._floor.holder:
@@ -247,7 +255,7 @@ class Answers:
     def audio(self, response_id: str, item_id: str, content_index: int, data: bytes, now: float) -> None:
         """Audio of an answer."""
         self.audible = True
-        running = self.find(response_id)
+        running = self.of(response_id)
         if running is not None:
             if self._is_asked(running):
                 running.said.audio.append(data)
@@ -263,7 +271,7 @@ class Answers:
 
     def audio_ended(self, response_id: str, item_id: str, content_index: int) -> None:
         """All audio of a part has come, or it was cut off."""
-        running = self.find(response_id)
+        running = self.of(response_id)
         if running is not None and (running.cut or running.out_of_band):
             return
         self.playback.completed(item_id, content_index)
@@ -271,7 +279,7 @@ class Answers:
 
     def words(self, response_id: str, item_id: str, content_index: int, delta: str, *, spoken: bool) -> None:
         """Words of an answer: of its transcript if they are spoken, else of its text."""
-        running = self.find(response_id)
+        running = self.of(response_id)
         if running is not None:
             if self._is_asked(running):
                 running.said.words.append(delta)
@@ -284,7 +292,7 @@ class Answers:
 
     def said(self, response_id: str, item_id: str, content_index: int, text: str, *, spoken: bool) -> None:
         """All words of a part, once more; a server that has cut the part off may have none left."""
-        running = self.find(response_id)
+        running = self.of(response_id)
         if text and (running is None or not running.out_of_band):
             self._history.transcribe(item_id, content_index, text, SPOKEN if spoken else WRITTEN)
 

@@ -54,9 +54,8 @@ class Calls:
         self._state: handoffs.State = handoffs.Settled(briefing)
         self._target: Briefing | None = None  # whose settings go out as soon as nobody answers
         self._redirect: str | None = None  # the ticket of the `update_agent` under way
-        self._seen: set[str] = set()
-        self._open: dict[str, ToolCall] = {}
-        self._batches: dict[str, _Batch] = {}
+        self._open: dict[str, tuple[ToolCall, _Batch]] = {}
+        self._batches: dict[Running, _Batch] = {}
 
     @property
     def briefing(self) -> Briefing:
@@ -68,9 +67,9 @@ class Calls:
     def called(self, running: Running, item: FunctionCall) -> None:
         """The model completed a function call; of one that is told again nothing follows."""
         call_id = item.call_id or item.id or ""
-        if call_id in self._seen:
+        if call_id in self._open or call_id in running.calls:
             return
-        self._seen.add(call_id)
+        running.calls.add(call_id)
         handoff = running.briefing.find_handoff(item.name)
         tool = None if handoff else running.briefing.find_tool(item.name)
         call = ToolCall(
@@ -82,8 +81,9 @@ class Calls:
             tool=tool,
             handoff=handoff,
         )
-        self._open[call_id] = call
-        self._batches.setdefault(running.id, _Batch(running, cut_off=running.over and running.cut)).open.add(call_id)
+        batch = self._batch(running)
+        batch.open.add(call_id)
+        self._open[call_id] = call, batch
         self._effects.emit(ToolStartEvent(call.agent, tool, call.name, call_id, call.arguments))
         if handoff is not None:
             self._step(handoffs.Requested(call))
@@ -96,30 +96,42 @@ class Calls:
 
     def ended(self, call_id: str, output: str, *, respond: bool = True) -> None:
         """A call is over: tell the user, then the model."""
-        call = self._open.pop(call_id, None)
-        if call is None:
+        if call_id not in self._open:
             return
+        call, batch = self._open.pop(call_id)
         self._effects.emit(ToolEndEvent(call.agent, call.tool, call.name, call_id, call.arguments, output))
         self._effects.send(ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)))
-        batch = self._batches[call.response_id]
         batch.open.discard(call_id)
         batch.wanted = batch.wanted or respond
         if call.handoff is not None:
             batch.cause = Cause.HANDOFF
         self._close_if_through(batch)
 
+    def hosted_began(self, running: Running, call_id: str) -> None:
+        """The API makes a call for the model: the response's turn is not over before it."""
+        self._batch(running).open.add(call_id)
+
+    def hosted_ended(self, running: Running, call_id: str, *, respond: bool = True) -> None:
+        """The API is through with its call and has the output; who is to answer it waits to be asked, as after any call."""
+        batch = self._batch(running)
+        batch.open.discard(call_id)
+        batch.wanted = batch.wanted or respond
+        self._close_if_through(batch)
+
+    def _batch(self, running: Running) -> _Batch:
+        return self._batches.setdefault(running, _Batch(running, cut_off=running.over and running.cut))
+
     def interrupted(self) -> None:
         """The user cut in: tools that asked for it are cancelled."""
-        for call in self._open.values():
+        for call, _ in self._open.values():
             if call.tool is not None and call.tool.on_interrupt == "cancel":
                 self._effects.add(CancelTool(call.call_id))
 
     def response_done(self, running: Running, outcome: Outcome) -> bool:
         """A response is over; says whether its turn goes on: outputs are owed or a follow-up is."""
-        batch = self._batches.get(running.id)
+        batch = self._batches.get(running)
         if batch is None:
             return False
-        batch.running = running
         batch.cut_off = running.cut or outcome.cut_off
         batch.status = "cancelled" if batch.cut_off else outcome.status
         if batch.cut_off:
@@ -130,9 +142,9 @@ class Calls:
 
     def _close_if_through(self, batch: _Batch) -> None:
         running = batch.running
-        if batch.open or not running.over or self._batches.get(running.id) is not batch:
+        if batch.open or not running.over or self._batches.get(running) is not batch:
             return
-        del self._batches[running.id]
+        del self._batches[running]
         if batch.wanted and not batch.cut_off and self._answers.asks.want(running.askers):
             self._answers.want(batch.cause, running.askers or frozenset({SESSION}))
         else:
@@ -178,7 +190,7 @@ class Calls:
 
     def _handoff_response_done(self, running: Running, *, completed: bool, cut_off: bool) -> None:
         state = self._state
-        if isinstance(state, handoffs.Preparing) and state.call.response_id == running.id:
+        if isinstance(state, handoffs.Preparing) and state.call.call_id in running.calls:
             reason = INTERRUPTED if cut_off else NOT_COMPLETED
             self._step(handoffs.ResponseEnded(completed and not cut_off, reason))
 

@@ -26,7 +26,7 @@ class Chronicle:
     """The history and the news of it; every method may cause effects."""
 
     def __init__(self, effects: Effects) -> None:
-        self.history = History()
+        self.history: History = History()
         self._effects = effects
 
     def receive(self, event: server.ServerEvent) -> None:

@@ -34,6 +34,7 @@ from trio_codex.protocol.effects import Effect, Effects, Note, Send
 from trio_codex.protocol.floor import Cause
 from trio_codex.protocol.hearing import Hearing, format_of
 from trio_codex.protocol.history import id_of
+from trio_codex.protocol.hosted import HostedCalls
 from trio_codex.protocol.items import (
     ContentPart,
     ErrorDetails,
@@ -57,8 +58,8 @@ class Conversation:
         self, briefing: Briefing, settings: SessionSettings | None = None, history: Iterable[Item] = ()
     ) -> None:
         self.session_id: str | None = None
-        self.usage = Usage()
-        self.expired = False
+        self.usage: Usage = Usage()
+        self.expired: bool = False
         self._settings = settings or SessionSettings()
         self._opening_items = tuple(history)
         self._effects = Effects()
@@ -67,6 +68,7 @@ class Conversation:
         self._answers = Answers(self._effects, self._chronicle.history)
         self._updates = Updates(self._effects)
         self._calls = Calls(self._effects, self._answers, self._updates, briefing, self._settings)
+        self._hosted = HostedCalls(self._effects, self._answers, self._calls)
 
     # --- what stands -----------------------------------------------------------------------------------------------
 
@@ -169,6 +171,11 @@ class Conversation:
         self._calls.ended(call_id, output, respond=respond)
         return self._effects.take()
 
+    def decide(self, call_id: str, *, approved: bool, message: str | None = None) -> list[Effect] | None:
+        """Approve or reject a call that the API wants to make; None when no such call waits under this id."""
+        known = self._hosted.decide(call_id, approved=approved, message=message)
+        return self._effects.take() if known else None
+
     def handoff_prepared(self, call_id: str, target: Briefing) -> list[Effect]:
         """The callables of a handoff are through."""
         self._calls.prepared(call_id, target)
@@ -191,6 +198,7 @@ class Conversation:
         """A timer that an effect started has run out."""
         if update := self._updates.refused(name):
             self._update_failed(update, "the server did not answer in time", code="timeout")
+        self._hosted.timed_out(name)
         return self._effects.take()
 
     def bad_frame(self, error: TrioCodexError) -> list[Effect]:
@@ -202,6 +210,7 @@ class Conversation:
 
     def receive(self, event: server.ServerEvent, now: float) -> list[Effect]:
         """An event of the server."""
+        self._hosted.receive(event)
         hears = self._HEARS.get(type(event))
         if hears is not None:
             hears(self, event, now)
@@ -270,9 +279,10 @@ class Conversation:
         self._begin(event.response)
 
     def _begin(self, response: Response) -> Running | None:
-        running = self._answers.created(response, self.briefing)
+        turns = self._hearing.turns
+        running = self._answers.created(response, self.briefing, expected=turns.theirs)
         if running is not None and not running.out_of_band:
-            self._hearing.turns.created(ours=running.ours)
+            turns.created(ours=running.ours)
         return running
 
     def _audio(self, event: server.ResponseOutputAudioDelta, now: float) -> None:
@@ -294,7 +304,7 @@ class Conversation:
         self._answers.said(event.response_id, event.item_id, event.content_index, event.text, spoken=False)
 
     def _output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
-        running = self._answers.find(event.response_id) or Running(event.response_id, self.briefing)
+        running = self._answers.of(event.response_id) or Running(event.response_id, self.briefing, over=True)
         self._answers.item_done(running, event.item)
         if not running.out_of_band:
             self._chronicle.put(event.item, done=True)

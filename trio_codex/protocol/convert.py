@@ -229,7 +229,7 @@ def kept(item: Any, expected: Any, older: tuple[str, ...]) -> Any:
 
 
 NEVER = object()
-new = object.__new__
+new: Callable[[Any], Any] = object.__new__
 set_state = Wire.__dict__["__dict__"].__set__
 
 
@@ -299,6 +299,6 @@ FACTORIES: list[tuple[Callable[[Any], bool], Callable[[Any], Structure], Callabl
     (is_kind(Wire), structure_class, unstructure_class),
     (is_kind(Unknown), structure_unknown, unstructure_unknown),
 ]
-for applies, structure_factory, unstructure_factory in FACTORIES:
-    converter.register_structure_hook_factory(applies, structure_factory)
-    converter.register_unstructure_hook_factory(applies, unstructure_factory)
+for _applies, _structure_factory, _unstructure_factory in FACTORIES:
+    converter.register_structure_hook_factory(_applies, _structure_factory)
+    converter.register_unstructure_hook_factory(_applies, _unstructure_factory)

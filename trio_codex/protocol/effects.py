@@ -13,8 +13,7 @@ import attrs
 from trio_codex.agent import Agent, Handoff
 from trio_codex.errors import TrioCodexError
 from trio_codex.events import SessionEvent
-from trio_codex.protocol.client_events import FromClient
-from trio_codex.protocol.wire import UnknownEvent
+from trio_codex.protocol.wire import FromClient, UnknownEvent
 from trio_codex.tools import Tool
 
 

@@ -7,12 +7,13 @@ ones (`respond`, `ask`, a raw `response.create`) each keep their own. Out-of-ban
 The server's turn detection makes responses too, so a create of ours can lose a race. `Created.ours` says what the metadata told:
 a response can be taken for ours until the refusal of our create proves it was not.
 
-    state \\ given   Created(ours)    Created(not ours)  Done       Refused(race)        Refused
-    Idle             Answering        Answering          -          -                    -
-    Requested(r)     Answering(r)     Contested(r)       -          Blocked, r waits     Idle, r ends
-    Contested(r)     Answering(r)     Contested(r)       Requested  Answering, r waits   Answering, r ends
-    Answering(r?)    Answering        Answering          Idle       Answering, r waits   Answering, r ends
-    Blocked          Answering        Answering          Idle       -                    -
+    state \\ given  Created(ours)  Created(not ours)  Done          Refused(race)       Refused
+    Idle           Answering      Answering          -             -                   -
+    Requested(r)   Answering(r)   Contested(r)       -             Blocked, r waits    Idle, r ends
+    Contested(r)   Answering(r)   Contested(r)       Requested(r)  Answering, r waits  Answering, r ends
+    Answering(r)   Answering      Answering          Idle          Answering, r waits  Answering, r ends
+    Answering      Answering      Answering          Idle          -                   -
+    Blocked        Answering      Answering          Idle          -                   -
 
 `Want` and `Hold` change no state but the queue's; `Withdraw` takes a request out of the queue, and marks one in flight: a response
 made for it is unwanted. In Idle the first of the queue is requested at once, unless the floor is held. Pure: `step(floor, given)`

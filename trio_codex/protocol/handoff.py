@@ -5,16 +5,14 @@ only then does the target speak. Everything else leaves the source in charge. On
 `Settled` is answered with a failure, never queued. A program that puts an agent in charge (`update_agent`) brings the target along and
 waits for no response of its own; when exactly the settings may go out (not while somebody answers) is decided outside.
 
-    state \\ given   Requested    Prepared     PrepareFailed  ResponseEnded(True)  ResponseEnded(False)  Updated  Refused
-    Settled          Preparing    -            -              -                    -                     -        -
-    Settled³         Applying     -            -              -                    -                     -        -
-    Preparing        - (Failed)   Preparing²   Settled        Preparing¹           Settled               -        -
-    Preparing¹       - (Failed)   Applying     Settled        -                    -                     -        -
-    Preparing²       - (Failed)   -            -              Applying             Settled               -        -
-    Applying         - (Failed)   -            -              -                    -                     Settled  Settled
+    state \\ given  Requested  Redirected  Prepared    PrepareFailed  ResponseEnded(True)  ResponseEnded(False)  Updated  Refused
+    Settled        Preparing  Applying    -           -              -                    -                     -        -
+    Preparing      Failed     Failed      Preparing²  Settled        Preparing¹           Settled               -        -
+    Preparing¹     Failed     Failed      Applying    Settled        -                    -                     -        -
+    Preparing²     Failed     Failed      -           -              Applying             Settled               -        -
+    Applying       Failed     Failed      -           -              -                    -                     Settled  Settled
 
-Preparing¹ has seen the response end, Preparing² has the briefing; ³ the program asks. Pure: `step(state, given)` gives the next
-state and what follows.
+Preparing¹ has seen the response end, Preparing² has the briefing. Pure: `step(state, given)` gives the next state and what follows.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Hearing:
     """The input audio buffer, as the client fills it."""
 
     def __init__(self, effects: Effects) -> None:
-        self.turns = Turns()
+        self.turns: Turns = Turns()
         self._effects = effects
         self._format = AudioFormat.PCM16
         self._whole = WholeSamples()

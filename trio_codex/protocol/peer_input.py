@@ -47,7 +47,7 @@ class InputBuffer:
     """Audio by position."""
 
     def __init__(self, format: AudioFormat) -> None:  # noqa: A002 - the wire's name for it
-        self.format = format
+        self.format: AudioFormat = format
         self._data = bytearray()
         self._start_ms = 0  # position of the first byte; always at a whole ms of the current format
 

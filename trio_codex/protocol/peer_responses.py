@@ -95,10 +95,10 @@ class ActiveResponse:
         conversation_id: str | None,
         ids: Ids,
     ) -> None:
-        self.id = ids.new("resp")
+        self.id: str = ids.new("resp")
         self.config = config
-        self.context = tuple(context)
-        self.spoke = False
+        self.context: tuple[Record, ...] = tuple(context)
+        self.spoke: bool = False
         self._conversation = conversation
         self._conversation_id = conversation_id
         self._ids = ids

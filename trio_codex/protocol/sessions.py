@@ -169,7 +169,7 @@ class RealtimeSession(Wire):
     instructions: str | None = None
     output_modalities: tuple[str, ...] | None = None
     audio: AudioConfig | None = None
-    tools: tuple[Mapping[str, Any], ...] | None = None
+    tools: tuple[Mapping[str, Any], ...] | None = attrs.field(default=None, repr=False)  # may hold keys of MCP servers
     tool_choice: str | Mapping[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     max_output_tokens: int | str | None = None

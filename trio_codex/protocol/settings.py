@@ -15,6 +15,7 @@ import attrs
 
 from trio_codex.agent import Agent, Handoff
 from trio_codex.errors import ConfigurationError
+from trio_codex.hosted import HostedMcp
 from trio_codex.protocol.plain import as_json
 from trio_codex.tools import Tool
 
@@ -170,17 +171,21 @@ class Briefing:
 
     agent: Agent
     instructions: str
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[Tool | HostedMcp, ...] = ()
     handoffs: tuple[Handoff, ...] = ()
 
     @property
-    def functions(self) -> tuple[Tool | Handoff, ...]:
+    def functions(self) -> tuple[Tool | HostedMcp | Handoff, ...]:
         """What the model can call, in the order of the wire: the tools, then the handoffs."""
         return (*self.tools, *self.handoffs)
 
     def find_tool(self, name: str) -> Tool | None:
-        """The tool of this name, None if there is none."""
-        return next((tool for tool in self.tools if tool.name == name), None)
+        """The tool of this name, None if there is none; hosted ones are not called by us."""
+        return next((tool for tool in self.tools if isinstance(tool, Tool) and tool.name == name), None)
+
+    def find_hosted(self, server_label: str) -> HostedMcp | None:
+        """The server of this label, whose tools the API calls; None if there is none."""
+        return next((each for each in self.tools if isinstance(each, HostedMcp) and each.name == server_label), None)
 
     def find_handoff(self, name: str) -> Handoff | None:
         """The handoff of this name, None if there is none. Handoffs come before tools of the same name."""

@@ -37,7 +37,7 @@ class Structure(Protocol):
 
 Unstructure = Callable[[Any], Any]
 
-converter = Converter(detailed_validation=False)
+converter: Converter = Converter(detailed_validation=False)
 
 
 def structure_hook(annotation: Any) -> Structure:
@@ -183,9 +183,9 @@ def has_origin(origin: Any) -> Callable[[Any], bool]:
     return lambda annotation: get_origin(annotation) is origin
 
 
-for scalar, (structure_scalar, unstructure_scalar) in SCALARS.items():
-    converter.register_structure_hook(scalar, structure_scalar)
-    converter.register_unstructure_hook(scalar, unstructure_scalar)
+for _scalar, (_structure_scalar, _unstructure_scalar) in SCALARS.items():
+    converter.register_structure_hook(_scalar, _structure_scalar)
+    converter.register_unstructure_hook(_scalar, _unstructure_scalar)
 converter.register_structure_hook_factory(lambda annotation: annotation is Any, lambda _: unchanged)
 converter.register_unstructure_hook_factory(lambda annotation: annotation is Any, lambda _: unchanged)
 converter.register_structure_hook_factory(has_origin(tuple), structure_tuple)

@@ -27,13 +27,14 @@ class Turns:
     """What is known of the user's turns. The server detects turns unless it was told not to."""
 
     def __init__(self) -> None:
-        self.detection = True
-        self.interrupts = True
+        self.detection: bool = True
+        self.interrupts: bool = True
         self._creates = True
         self._commits: deque[_Commit] = deque()  # sent, and not answered by the server yet
         self._detected: str | None = None  # the item of the turn that the server ended and has not committed yet
         self._ended = False  # the server ended a turn and nobody has spoken since
         self._ours = False  # that turn's answer is for us to ask, and has not been given
+        self.theirs: bool = False  # that turn's answer is for the server to give, and has not been given
 
     def configured(self, *, create: bool | None, interrupt: bool | None) -> None:
         """The server told its turn detection; both flags are on unless they are off."""
@@ -67,6 +68,7 @@ class Turns:
         if item_id == self._detected:
             self._detected = None
             self._ended, self._ours = True, busy or not self._creates
+            self.theirs = not self._ours
             return False
         return self._settle(self._commits.popleft(), empty=False) if self._commits else False
 
@@ -82,7 +84,7 @@ class Turns:
 
     def created(self, *, ours: bool) -> None:
         """A response of the default conversation was created."""
-        self._ours = False
+        self._ours = self.theirs = False
         if not ours:
             for commit in self._commits:
                 commit.answered = True

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from trio_codex.errors import ConfigurationError
+from trio_codex.hosted import HostedMcp
 from trio_codex.protocol.checks import Path, Rule, find
 from trio_codex.protocol.convert import converter
 from trio_codex.protocol.items import ResponseParams
@@ -58,7 +59,7 @@ def check_settings(
     merged = settings if over is None else attrs.evolve(over, tool_choice=UNSET).overlaid(settings)
     name = _in_briefing(briefing, merged)
     for index, tool in enumerate(briefing.tools):
-        if not isinstance(tool.parameters, Mapping):
+        if not isinstance(tool, HostedMcp) and not isinstance(tool.parameters, Mapping):
             raise ConfigurationError(
                 f"{name(('tools', index, 'parameters'))} must be a JSON schema, an object [{MODELS}]"
             )

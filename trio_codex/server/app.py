@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from trio_codex.protocol import Peer
 from trio_codex.server.connection import Engines, RealtimeConnection
 
-logger = logging.getLogger("trio_codex.server")
+logger: Final = logging.getLogger("trio_codex.server")
 
 DEFAULT_MODEL: Final = "gpt-realtime-2.1"
 MODELS: Final = (DEFAULT_MODEL, "gpt-realtime", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-tts", "gpt-5")

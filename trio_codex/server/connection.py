@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 import trio
@@ -40,7 +40,7 @@ from trio_codex.server.listening import DetectorFactory, Ears
 from trio_codex.server.outbox import FULL, Outbox
 from trio_codex.server.responder import Responder
 
-logger = logging.getLogger("trio_codex.server")
+logger: Final = logging.getLogger("trio_codex.server")
 
 GOODBYE_S = 1.0
 """How long a session that is stopped may take to write what waits."""

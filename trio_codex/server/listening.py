@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 import trio
@@ -23,7 +23,7 @@ from trio_codex.protocol import FinishTranscribing, SetDetector, StartTranscribi
 from trio_codex.server.engines import Detector, SpeechToText
 from trio_codex.speech import SpeechStarted
 
-logger = logging.getLogger("trio_codex.server")
+logger: Final = logging.getLogger("trio_codex.server")
 
 PIECE_MS = 100
 """Audio is heard in pieces of this length."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import Any
+from typing import Any, Final
 
 import trio
 from hypercorn.config import Config
@@ -19,7 +19,7 @@ from hypercorn.utils import wrap_app
 
 from trio_codex.errors import ConfigurationError
 
-logger = logging.getLogger("trio_codex.server.http")
+logger: Final = logging.getLogger("trio_codex.server.http")
 
 GRACE_S = 1.0
 """How long HTTP requests may take to end after `stop`."""

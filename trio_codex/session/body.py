@@ -3,7 +3,7 @@
 What the body raises is set aside at the `yield` and raised again, the same object, after the nursery has closed, so that no exception
 group is ever put around a user's error. `Cancelled` is never set aside: it goes through the nursery, and Trio absorbs it where it
 belongs; beside an error of the body it is dropped, for it comes again at the next checkpoint. When a task failed, that is the cause:
-it is raised, with the body's own error as its context.
+it is raised, with the body's own error as its context (Python sees to that: the body's error is being handled then).
 """
 
 from __future__ import annotations
@@ -40,10 +40,7 @@ class Body:
         failures = [leaf for leaf in leaves(ended) if not isinstance(leaf, trio.Cancelled)]
         if not failures:
             return self.raised or ended
-        failure = choose(failures)
-        if self.raised is not None:
-            failure.__context__ = self.raised
-        return failure
+        return choose(failures)
 
 
 def is_cancellation(error: BaseException) -> bool:

@@ -71,13 +71,13 @@ async def open_realtime_session(
             session = Session(shell, services, tools, shell.feeds.open(None, BUFFER), context)
             await nursery.start(services.run)
             await _acknowledged(shell)
+            await trio.lowlevel.checkpoint_if_cancelled()  # the services may have been cancelled just now, with us
             services.shield()
             try:
                 with body:
                     yield session
             finally:
-                with trio.CancelScope(shield=True):
-                    await services.leave()
+                services.leave()  # the nursery waits for it
     except (BaseExceptionGroup, trio.Cancelled) as error:
         ended = error
     if (outcome := body.outcome(ended, _failure)) is not None:

@@ -1,9 +1,10 @@
 """The tasks of a session: reader, writer, tools, timers; and the order in which they end.
 
-The reader never waits for the user: it decodes, feeds the core, performs. The writer alone sends, under a shield with a deadline of its
-own, because a cancelled send leaves half a frame on the wire; its last act is the closing handshake. Leaving is a task as well, so that
-whoever asks for it (the block's end, `aclose` from anywhere, even from a tool) may be cancelled without harm: tools are cancelled, the
-writer drains and says goodbye, then the rest is cancelled while it is still shielded; `patience` bounds it all.
+The reader never waits for the user: it decodes, feeds the core, performs. The writer alone sends, because a cancelled send leaves half
+a frame on the wire; each frame has a deadline, and the last act is the closing handshake. Leaving is a task as well, so that whoever asks
+for it (the block's end, `aclose` from anywhere, even from a tool) may be cancelled without harm: tools are cancelled, the writer drains
+and says goodbye, then the rest is cancelled while it is still shielded; `patience` bounds it all. Nothing else cancels a service once the
+session is open, so no send is ever cut off before that, unless a service fails.
 """
 
 from __future__ import annotations
@@ -34,47 +35,43 @@ class Services:
         self._tools = tools
         self._patience = patience
         self._scope = trio.CancelScope()
-        self._sending = trio.CancelScope()
         self._asked_to_leave = trio.Event()
         self._written = trio.Event()
         self._left = trio.Event()
         self._broken: ConnectionLost | None = None  # what the writer met
-        self._unwritten = False  # a verb was accepted and its frame never reached the wire
+        self._unwritten = False  # a verb was accepted and its frame has not reached the wire
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run everything until `leave`, or until a task fails."""
-        try:
-            with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write, name="session writer")
-                    try:
-                        await self._run_others(task_status)
-                    finally:
-                        self._sending.cancel(reason="the session is over")
-        finally:
-            self._shell.end(None)
-            self._count_unwritten()
-            self._left.set()
-
-    async def _run_others(self, task_status: trio.TaskStatus[None]) -> None:
-        """All but the writer, whose shielded send must not outlive them."""
+        """Run everything until it is left, or until a task fails."""
         shell = self._shell
         shell.start_tool, shell.cancel_tool = self._tools.start, self._tools.cancel
         shell.prepare_handoff = self._tools.prepare
-        async with trio.open_nursery() as nursery:
-            shell.start_timer = lambda name, seconds: nursery.start_soon(self._timer, name, seconds, name="timer")
-            await nursery.start(self._tools.serve, name="session tools")
-            nursery.start_soon(self._read, name="session reader")
-            nursery.start_soon(self._leave_in_order, name="session leaving")
-            task_status.started()
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    shell.start_timer = lambda name, seconds: nursery.start_soon(
+                        self._timer, name, seconds, name="timer"
+                    )
+                    await nursery.start(self._tools.serve, name="session tools")
+                    nursery.start_soon(self._read, name="session reader")
+                    nursery.start_soon(self._write, name="session writer")
+                    nursery.start_soon(self._leave_in_order, name="session leaving")
+                    task_status.started()
+        finally:
+            shell.end(None)
+            self._count_unwritten()
+            self._left.set()
 
     def shield(self) -> None:
-        """From now on only `leave` ends the services, in order."""
+        """From now on the services end only when they are left, in order."""
         self._scope.shield = True
 
-    async def leave(self) -> None:
-        """End everything, in order, within the patience. Cancelling it stops the waiting, not the leaving; may be called twice."""
+    def leave(self) -> None:
+        """Begin to end everything, in order, within the patience. May be called twice."""
         self._asked_to_leave.set()
+
+    async def wait_left(self) -> None:
+        """Wait until that is done."""
         await self._left.wait()
 
     @property
@@ -88,12 +85,12 @@ class Services:
 
     async def _leave_in_order(self) -> None:
         await self._asked_to_leave.wait()
-        with trio.move_on_after(self._patience):
-            with trio.move_on_after(self._patience / 2):  # the other half is for what is still to be said
-                await self._tools.stop()
-            self._shell.end(None)
-            await self._written.wait()
+        began = trio.current_time()
+        with trio.move_on_at(began + self._patience / 2):  # the other half is for what is still to be said
+            await self._tools.stop()
         self._shell.end(None)
+        with trio.move_on_at(began + self._patience):
+            await self._written.wait()
         self._scope.cancel(reason="the session is left")
         self._left.set()
 
@@ -122,31 +119,29 @@ class Services:
     async def _write(self) -> None:
         try:
             async for frame in self._shell.outgoing:
+                self._unwritten = frame.room
                 self._broken = await self._send(frame)
                 if self._broken is not None:
                     return
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._patience) as self._sending:
-                await self._transport.close()
+                self._unwritten = False
+            await self._transport.close()
         finally:
             self._written.set()
 
     async def _send(self, frame: OutgoingFrame) -> ConnectionLost | None:
         """Write a frame; gives what broke the connection, if anything did."""
-        limit = SEND_LIMIT_S + len(frame.text) / SLOWEST
         lost: ConnectionLost | None = None
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + limit) as self._sending:
+        with trio.move_on_after(SEND_LIMIT_S + len(frame.text) / SLOWEST) as limit:
             try:
                 await self._transport.send(frame.text)
             except ConnectionLost as error:
                 # The session goes on until the reader comes to the same end: what the peer said before is still to be read.
                 lost = error
-        if self._sending.cancelled_caught:
+        if limit.cancelled_caught:
             lost = ConnectionLost(ABNORMAL, "the peer stopped reading")
-            if trio.current_time() >= self._sending.deadline:
-                self._shell.end(lost)
+            self._shell.end(lost)
         if frame.room:
             self._shell.give_back_room()
-            self._unwritten = self._unwritten or lost is not None
         return lost
 
     def _count_unwritten(self) -> None:

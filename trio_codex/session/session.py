@@ -56,7 +56,7 @@ class Session:
         self._tools = tools
         self._stream = stream
         self._context = context
-        self.playback = PlaybackReports(shell.conversation.played)
+        self.playback: PlaybackReports = PlaybackReports(shell.conversation.played)
 
     @property
     def _conversation(self) -> Conversation:
@@ -241,19 +241,28 @@ class Session:
         Cancel-safe. Raises LocalProtocolError when none waits under this id, ConnectionLost, trio.ClosedResourceError.
         """
         await self._checkpoint()
-        self._tools.decide(call_id, approved=True)
+        self._decide(call_id, approved=True)
 
     async def reject(self, call_id: str, message: str | None = None) -> None:
         """Refuse a tool call that waits for approval; the model reads `message`. Cancel-safe. Raises what `approve` raises."""
         await self._checkpoint()
-        self._tools.decide(call_id, approved=False, message=message)
+        self._decide(call_id, approved=False, message=message)
+
+    def _decide(self, call_id: str, *, approved: bool, message: str | None = None) -> None:
+        """Calls that the API makes are decided by an item, calls that run here by their task."""
+        effects = self._conversation.decide(call_id, approved=approved, message=message)
+        if effects is None:
+            self._tools.decide(call_id, approved=approved, message=message)
+        else:
+            self._shell.perform(effects)
 
     async def aclose(self) -> None:
         """End the session in order, within its patience. Idempotent; leaving the block does it too, and so may any task or tool.
 
         Cancelling it stops the waiting, not the closing.
         """
-        await self._services.leave()
+        self._services.leave()
+        await self._services.wait_left()
 
     def _params(self, overrides: Mapping[str, Any]) -> ResponseParams | None:
         return check_response(overrides, self._conversation.briefing, model=self._shell.model) if overrides else None

@@ -74,12 +74,14 @@ class Shell:
     def __init__(self, conversation: Conversation, model: str | None = None) -> None:
         self.conversation = conversation
         self.model = model  # None: not known
-        self.feeds = Feeds()
-        self.speaker = Speaker(conversation.taken)
+        self.feeds: Feeds = Feeds()
+        self.speaker: Speaker = Speaker(conversation.taken)
+        self.outbox: trio.MemorySendChannel[OutgoingFrame]
+        self.outgoing: trio.MemoryReceiveChannel[OutgoingFrame]
         self.outbox, self.outgoing = trio.open_memory_channel[OutgoingFrame](math.inf)
         self.lost: ConnectionLost | None = None  # the peer ended the connection, or it broke
-        self.closed = False  # we ended it
-        self.told = False  # somebody has been given `lost`
+        self.closed: bool = False  # we ended it
+        self.told: bool = False  # somebody has been given `lost`
         self._room = trio.Semaphore(ROOM)
         self._waiting: dict[str, Waiting] = {}
         self._warned: set[str] = set()
@@ -216,8 +218,7 @@ class Shell:
             if not waiting.done.is_set():
                 waiting.value = _OVER
                 waiting.done.set()
-        for _ in range(self._room.statistics().tasks_waiting):
-            self._room.release()
+        self._room.release()  # for one who waits, who is told, gives it back, and so wakes the next
         self.outbox.close()
 
     def _iteration_over(self) -> BaseException:

@@ -46,8 +46,8 @@ class EventStream:
     ) -> None:
         if buffer < 1:
             raise ConfigurationError(f"buffer is {buffer}; a stream holds at least one event")
-        self.kinds = None if kinds is None else tuple(kinds)
-        self.raw = self.kinds is not None and RawModelEvent in self.kinds
+        self.kinds: tuple[type[SessionEvent], ...] | None = None if kinds is None else tuple(kinds)
+        self.raw: bool = self.kinds is not None and RawModelEvent in self.kinds
         self._buffer = buffer
         self._on_close = on_close
         self._entries: OrderedDict[int, SessionEvent] = OrderedDict()

@@ -39,7 +39,7 @@ class Job:
     """One piece of work at one worker. `over` is set once the worker has finished it, has failed or is gone."""
 
     def __init__(self, worker: _Worker, number: int, deliver: Deliver, on_over: Callable[[], None]) -> None:
-        self.over = trio.Event()
+        self.over: trio.Event = trio.Event()
         self.worker = worker
         self._number = number
         self._deliver = deliver
@@ -101,7 +101,7 @@ class _Worker:
     """One process and the job it has."""
 
     def __init__(self, engine: str, process: trio.Process) -> None:
-        self.ready = trio.Event()
+        self.ready: trio.Event = trio.Event()
         self._engine = engine
         self._process = process
         self._stdin = cast("trio.abc.SendStream", process.stdin)

@@ -86,7 +86,7 @@ class TurnDetector:
         self._voiced: deque[bool] = deque(maxlen=_ONSET_FRAMES)
         self._turn_floor_ms = origin_ms
         self._voice_end_ms = 0
-        self.in_speech = False
+        self.in_speech: bool = False
 
     @classmethod
     def semantic(

@@ -54,14 +54,14 @@ class FarEnd(Transport, Protocol):
 class Line:
     """One connection, seen from the server. `frames` are the last frames, `>` from the session and `<` to it.
 
-    With `acknowledge`, `session.created` is said as the session connects, and each `session.update` is answered by a `session.updated`
-    that repeats the settings; `expect` then never sees the updates. `settings` are those so far, merged.
+    While it `acknowledges`, `session.created` is said as the session connects, and each `session.update` is answered by a
+    `session.updated` that repeats the settings; `expect` then never sees the updates. `settings` are those so far, merged.
     """
 
     def __init__(self, *, acknowledge: bool = True) -> None:
         self.frames: deque[str] = deque(maxlen=_FRAMES_SHOWN)
         self.settings: dict[str, Any] = {"type": "realtime", "object": "realtime.session", "id": "sess_scripted"}
-        self._acknowledge = acknowledge
+        self.acknowledges = acknowledge
         self._transport: FarEnd | None = None
         self._connected = trio.Event()
         self._ended = ConnectionLost(ABNORMAL, "there is no connection")
@@ -171,18 +171,13 @@ class Line:
 
     # --- what carries it -------------------------------------------------------------------------------------------
 
-    @property
-    def connected(self) -> bool:
-        """Whether a session has connected."""
-        return self._connected.is_set()
-
     async def carry(self, transport: FarEnd) -> None:
         """Be the far end of this connection until it ends."""
         self._transport = transport
         self._connected.set()
         with self._came:
             try:
-                if self._acknowledge:
+                if self.acknowledges:
                     await self._say(self._frame({"type": "session.created", "session": self.settings}))
                 while True:
                     while not self._hears.is_set():
@@ -198,7 +193,7 @@ class Line:
     async def _hear(self, frame: str | bytes) -> None:
         event = decode_client_event(frame)
         self.frames.append(f"> {_short(str(frame))}")
-        if self._acknowledge and isinstance(event, SessionUpdate):
+        if self.acknowledges and isinstance(event, SessionUpdate):
             await self.acknowledge(event)
         else:
             self._came.send_nowait(event)

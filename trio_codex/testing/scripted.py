@@ -47,6 +47,8 @@ class ScriptedPeer:
     def __init__(self, line: Line) -> None:
         self.line = line
         self.target: Target | None = None
+        self.near: MemoryTransport
+        self.far: MemoryTransport
         self.near, self.far = memory_pair(0)
 
     async def run_sync(self, function: Callable[[], Any], /) -> Any:

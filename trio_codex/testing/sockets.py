@@ -43,6 +43,7 @@ class SocketFarEnd:
     def __init__(self, websocket: trio_websocket.WebSocketConnection, tcp: trio.SocketStream) -> None:
         self._websocket = websocket
         self._tcp = tcp
+        self._closing: trio.Event | None = None  # set when the goodbyes are exchanged
 
     async def send(self, frame: str) -> None:
         """Write one frame. Raises ConnectionLost."""
@@ -56,12 +57,18 @@ class SocketFarEnd:
         try:
             message: str | bytes = await self._websocket.get_message()
         except trio_websocket.ConnectionClosed:
+            if self._closing is not None:  # trio-websocket says so before the peer has answered
+                await self._closing.wait()
             raise self._lost() from None
         return message
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Say goodbye with this code and reason, and wait for the peer's."""
-        await self._websocket.aclose(code, reason or None)
+        self._closing = trio.Event()
+        try:
+            await self._websocket.aclose(code, reason or None)
+        finally:
+            self._closing.set()
 
     def drop(self) -> None:
         """Close the socket without a goodbye."""

@@ -6,7 +6,8 @@
     trio.run(program, clock=MockClock(autojump_threshold=0), instruments=[steps])       # how many are there?
     for at in range(1, steps.count + 1):
         scope = trio.CancelScope()
-        trio.run(program, scope, clock=MockClock(autojump_threshold=0), instruments=[Steps(at, scope.cancel)])
+        steps = Steps(at, lambda task: scope.cancel())
+        trio.run(program, scope, clock=MockClock(autojump_threshold=0), instruments=[steps])
 
 A step is what a task does between two checkpoints; after each one, every task waits somewhere. The order of steps depends on Trio's
 random numbers, so whoever counts them has to fix the seed.
@@ -22,20 +23,16 @@ __all__ = ["Steps"]
 
 
 class Steps(trio.abc.Instrument):
-    """Counts the steps of the tasks that `of` admits, and calls `then`, which must not block, after step number `at`.
-
-    `reached` says whether it came to that.
-    """
+    """Counts the steps of the tasks that `of` admits, and calls `then` with the task after step number `at`."""
 
     def __init__(
         self,
         at: int | None = None,
-        then: Callable[[], object] | None = None,
+        then: Callable[[trio.lowlevel.Task], object] | None = None,
         *,
         of: Callable[[trio.lowlevel.Task], bool] | None = None,
     ) -> None:
-        self.count = 0
-        self.reached = False
+        self.count: int = 0
         self._at = at
         self._then = then
         self._of = of
@@ -45,7 +42,5 @@ class Steps(trio.abc.Instrument):
         if self._of is not None and not self._of(task):
             return
         self.count += 1
-        if self.count == self._at:
-            self.reached = True
-            if self._then is not None:
-                self._then()
+        if self.count == self._at and self._then is not None:
+            self._then(task)

@@ -101,9 +101,8 @@ class WebSocketTransport:
         """Exchange close frames. Never raises; set a time limit, for the peer may never answer."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._say_goodbye, code, reason, nursery.cancel_scope)
-            await (
-                self._over.wait()
-            )  # trio-websocket would wait on if its reader fails, as it does when a ping comes now
+            # trio-websocket itself would wait on when its reader fails, as it does when a ping comes now.
+            await self._over.wait()
             nursery.cancel_scope.cancel()
 
     async def _say_goodbye(self, code: int, reason: str, scope: trio.CancelScope) -> None:
@@ -187,7 +186,7 @@ class _WatchedStream(trio.abc.Stream):
         self._said: bytearray | None = bytearray()
         self._over = trio.Event()
         self._hung_up = False
-        self.broken = False
+        self.broken: bool = False
 
     async def wait_over(self) -> bool:
         """Wait until the handshake is through (True) or the peer has hung up (False)."""

@@ -1,0 +1,102 @@
+"""Everybody in turn against one server: A B A B …, each run in a fresh process, server and client on cores of their own.
+
+How much other programs took of the machine meanwhile is measured as well: figures from a busy machine should say so.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from json import loads
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.environments import ROOT
+from benchmarks.run import Run
+from benchmarks.scenarios import Effort, Figures
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_RUN_LIMIT_S: Final = 300.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of one run, and what share (%) of the machine others used."""
+
+    contestant: str
+    scenario: str
+    repetition: int
+    figures: Figures
+    versions: Mapping[str, str]
+    others: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return asdict(self)
+
+
+def contest(
+    pythons: Mapping[str, Path],
+    scenarios: Sequence[str],
+    effort: Effort,
+    repetitions: int,
+    told: Callable[[Result], None] = lambda _: None,
+) -> list[Result]:
+    """Run every scenario with everybody, `repetitions` times in turn. `pythons`: the interpreter of each contestant."""
+    cores = sorted(os.sched_getaffinity(0))
+    client, server = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+    results = []
+    with _server(server) as (port, process):
+        for scenario in scenarios:
+            for repetition in range(repetitions):
+                for name, python in pythons.items():
+                    run = Run(name, scenario, f"ws://127.0.0.1:{port}/v1/realtime?model=scripted", client, effort)
+                    results.append(_perform(python, run, repetition, process))
+                    told(results[-1])
+    return results
+
+
+@contextmanager
+def _server(core: int | None) -> Iterator[tuple[int, int]]:
+    """The server's port and process id."""
+    command = [sys.executable, "-m", "benchmarks.server", *([] if core is None else [str(core)])]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline()), process.pid
+        process.communicate()
+
+
+def _perform(python: Path, run: Run, repetition: int, server: int) -> Result:
+    before, machine = _cpu_of(server) + _cpu_of_children(), _cpu_of_machine()
+    done = subprocess.run(
+        [python, "-m", "benchmarks.run", run.to_json()],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=_RUN_LIMIT_S,
+    )
+    ours = _cpu_of(server) + _cpu_of_children() - before
+    busy, everything = (now - then for now, then in zip(_cpu_of_machine(), machine, strict=True))
+    others = 100 * max(0.0, busy - ours) / everything
+    return Result(run.contestant, run.scenario, repetition, others=others, **loads(done.stdout))
+
+
+def _cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _cpu_of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _cpu_of_machine() -> tuple[float, float]:
+    """Seconds in which the cores were busy, and all seconds."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / _TICKS, sum(ticks) / _TICKS

@@ -1,0 +1,174 @@
+"""The scripted Realtime server: one process, one thread, no library, so that contestants wait for themselves and not for it.
+
+The words of the user's last message choose what the next response is: "call" is a function call, "talk" is speech at the pace of speech
+until the connection ends, anything else is one piece of speech at once. After the output of a function call, the audio of the
+response carries how many nanoseconds the output took; all other audio carries when it was sent, see `frames`.
+
+Run as `python -m benchmarks.server [core]`; writes its port to standard output and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha1
+from itertools import count
+from typing import Any, Final
+
+from benchmarks.frames import DELTA_MS, SESSION, Answer, event, item_events
+
+_MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_DELTAS_PER_ANSWER: Final = 50
+_BEFORE_CALL_ENDS_S: Final = 0.003  # so that what came before it is through, as in life
+_TEXT, _CLOSE, _PING = 1, 8, 9
+
+_SESSION_CREATED: Final = event("session.created", session=SESSION)
+_SESSION_UPDATED: Final = event("session.updated", session=SESSION)
+
+
+class Caller(asyncio.Protocol):
+    """One connection: a websocket that is never fragmented by its peer, and the script."""
+
+    _numbers = count(1)
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._open = False
+        self._words = ""
+        self._last = 0  # the number of the last item
+        self._call_sent: int | None = None
+        self._report: int | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    # --- the websocket ---------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes have come."""
+        self._received += data
+        if not self._open:
+            head, end, rest = bytes(self._received).partition(b"\r\n\r\n")
+            if not end:
+                return
+            self._received = bytearray(rest)
+            self._accept(head)
+        while (frame := self._next_frame()) is not None:
+            self._frame(*frame)
+
+    def _accept(self, head: bytes) -> None:
+        key = next(line[19:] for line in head.split(b"\r\n") if line[:19].lower() == b"sec-websocket-key: ")
+        accept = b64encode(sha1(key + _MAGIC).digest())
+        self._open = True
+        self._transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + _SESSION_CREATED
+        )
+
+    def _next_frame(self) -> tuple[int, bytes] | None:
+        data = self._received
+        if len(data) < 6:
+            return None
+        size, at = data[1] & 0x7F, 2
+        if size > 125:
+            at = 4 if size == 126 else 10
+            if len(data) < at:
+                return None
+            size = int.from_bytes(data[2:at], "big")
+        end = at + 4 + size
+        if len(data) < end:
+            return None
+        assert data[0] & 0x80, "no client here sends fragments"
+        mask = bytes(data[at : at + 4]) * (size // 4 + 1)
+        payload = int.from_bytes(data[at + 4 : end], "little") ^ int.from_bytes(mask[:size], "little")
+        opcode = data[0] & 0x0F
+        del data[:end]
+        return opcode, payload.to_bytes(size, "little")
+
+    def _frame(self, opcode: int, payload: bytes) -> None:
+        if opcode == _TEXT:
+            self._hear(json.loads(payload))
+        elif opcode == _PING:
+            self._transport.write(bytes((0x8A, len(payload))) + payload)
+        elif opcode == _CLOSE:
+            self._transport.write(bytes((0x88, len(payload))) + payload)
+            self._transport.close()
+
+    # --- the script ------------------------------------------------------------------------------------------------
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        match said["type"]:
+            case "input_audio_buffer.append":
+                pass
+            case "session.update":
+                self._transport.write(_SESSION_UPDATED)
+            case "conversation.item.create":
+                self._item(said["item"])
+            case "response.create":
+                self._respond()
+
+    def _item(self, item: dict[str, Any]) -> None:
+        now = time.monotonic_ns()
+        if item["type"] == "function_call_output" and self._call_sent is not None:
+            self._report, self._call_sent, self._words = now - self._call_sent, None, ""
+        elif item["type"] == "message":
+            self._words = item["content"][0]["text"]
+        previous, self._last = self._last, next(self._numbers)
+        self._transport.write(item_events(item, self._last, previous))
+
+    def _answer(self) -> Answer:
+        previous, self._last = self._last, next(self._numbers)
+        return Answer(self._last, previous)
+
+    def _respond(self) -> None:
+        answer = self._answer()
+        match self._words:
+            case "call":
+                self._transport.write(answer.call_begins())
+                self._loop.call_later(_BEFORE_CALL_ENDS_S, self._end_call, answer.call_ends())
+            case "talk":
+                self._transport.write(answer.begins())
+                self._talk(answer, self._loop.time(), 0)
+            case _:
+                number, self._report = self._report or time.monotonic_ns(), None
+                self._transport.write(answer.begins() + answer.audio(number) + answer.ends())
+
+    def _end_call(self, frames: bytes) -> None:
+        self._call_sent = time.monotonic_ns()
+        self._transport.write(frames)
+
+    def _talk(self, answer: Answer, when: float, said: int) -> None:
+        if self._transport.is_closing():
+            return
+        if said == _DELTAS_PER_ANSWER:
+            self._transport.write(answer.ends())
+            answer, said = self._answer(), 0
+            self._transport.write(answer.begins())
+        self._transport.write(answer.audio(time.monotonic_ns()))
+        self._loop.call_at(when + DELTA_MS / 1000, self._talk, answer, when + DELTA_MS / 1000, said + 1)
+
+
+async def serve(announce: Callable[[int], None]) -> None:
+    """Serve on a port that the system chooses until standard input ends."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Caller, "127.0.0.1", 0, backlog=512)
+    over = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 1) else over.set())
+    announce(server.sockets[0].getsockname()[1])
+    await over.wait()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        os.sched_setaffinity(0, {int(sys.argv[1])})
+    asyncio.run(serve(lambda port: print(port, flush=True)))

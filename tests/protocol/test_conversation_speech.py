@@ -1,0 +1,458 @@
+"""The conversation and its sounds: what the user says, whose turn it is, barge-in, what was heard, the history."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from tests.protocol.driver import MS, VAD, Driver
+from trio_codex.errors import LocalProtocolError
+from trio_codex.events import (
+    AudioEndEvent,
+    AudioEvent,
+    AudioInterruptedEvent,
+    ErrorEvent,
+    HistoryAddedEvent,
+    HistoryUpdatedEvent,
+    InputAudioTimeoutTriggeredEvent,
+    InputTranscriptEvent,
+    SpeechStartedEvent,
+    SpeechStoppedEvent,
+)
+from trio_codex.protocol import Play, Send, SessionSettings, StopPlayback
+from trio_codex.protocol.hearing import PIECE_BYTES
+
+EMPTY = "input_audio_buffer_commit_empty"
+APPEND, COMMIT = "input_audio_buffer.append", "input_audio_buffer.commit"
+
+
+# --- the user's audio --------------------------------------------------------------------------------------------------
+
+
+def test_audio_is_appended_and_the_last_chunk_committed() -> None:
+    driver = Driver()
+    assert driver.hear(100).types == [APPEND]
+    assert driver.hear(100, commit=True).types == [APPEND, COMMIT, "response.create"]
+    assert driver.creates == 1
+
+
+def test_a_commit_may_leave_the_asking_to_the_user() -> None:
+    driver = Driver()
+    assert driver.hear(200, commit=True, respond=False).types == [APPEND, COMMIT]
+
+
+def test_half_a_sample_waits_for_its_other_half() -> None:
+    driver = Driver()
+    sent = [driver.verb(driver.conversation.hear(chunk)).sent for chunk in (b"\x01", b"\x02\x03", b"\x04")]
+    assert [[base64.b64decode(frame["audio"]) for frame in frames] for frames in sent] == [
+        [],
+        [b"\x01\x02"],
+        [b"\x03\x04"],
+    ]
+
+
+def test_a_long_piece_goes_in_several_frames() -> None:
+    driver = Driver()
+    step = driver.verb(driver.conversation.hear(bytes(PIECE_BYTES + 2)))
+    assert step.types == [APPEND, APPEND]
+    assert [send.room for send in step.all(Send)] == [True, False]
+
+
+def test_every_verb_that_says_something_takes_room_for_one_frame() -> None:
+    driver = Driver()
+    for step in (driver.hear(100), driver.hear(0, commit=True), driver.message(), driver.raw(type="response.cancel")):
+        assert [send.room for send in step.all(Send)].count(True) == 1
+    assert driver.hear(0).types == []
+
+
+def test_there_is_nothing_to_commit_below_100_ms() -> None:
+    driver = Driver()
+    driver.hear(60)
+    with pytest.raises(LocalProtocolError, match="99 ms"):
+        driver.hear(39, commit=True)
+    assert driver.hear(40, commit=True).types == [APPEND, COMMIT, "response.create"]
+    with pytest.raises(LocalProtocolError, match="0 ms"):
+        driver.hear(0, commit=True)
+
+
+def test_cleared_audio_is_not_there_to_commit() -> None:
+    driver = Driver()
+    driver.hear(500)
+    driver.raw(type="input_audio_buffer.clear")
+    with pytest.raises(LocalProtocolError):
+        driver.hear(0, commit=True)
+
+
+def test_raw_audio_counts() -> None:
+    driver = Driver()
+    driver.raw(type=APPEND, audio=base64.b64encode(bytes(100 * MS)).decode())
+    assert driver.hear(0, commit=True).types == [COMMIT, "response.create"]
+
+
+def test_a_raw_commit_asks_for_nothing() -> None:
+    driver = Driver()
+    driver.hear(200)
+    assert driver.raw(type=COMMIT).types == [COMMIT]
+
+
+def test_ms_follow_from_the_input_format() -> None:
+    driver = Driver()
+    driver.updated(format={"type": "audio/pcmu"})
+    with pytest.raises(LocalProtocolError, match="50 ms"):
+        driver.verb(driver.conversation.hear(bytes(400), commit=True))
+    assert driver.verb(driver.conversation.hear(bytes(801), commit=True)).types == [APPEND, COMMIT, "response.create"]
+
+
+# --- whose turn it is --------------------------------------------------------------------------------------------------
+
+
+def test_with_detection_the_create_waits_for_what_the_server_made_of_the_commit() -> None:
+    driver = Driver(detection=VAD)
+    assert driver.hear(50, commit=True).types == [APPEND, COMMIT]
+    assert driver.committed("u1").types == ["response.create"]
+
+
+def test_an_answer_that_the_server_gives_itself_is_the_only_one() -> None:
+    driver = Driver(detection=VAD)
+    driver.started("u1")
+    commit = driver.hear(500, commit=True).frame(COMMIT)
+    driver.stopped("u1")
+    driver.committed("u1")
+    driver.created("theirs", ours=False)
+    refused = driver.refused(commit["event_id"], EMPTY)
+    assert refused.told == []
+    driver.done("theirs")
+    assert driver.creates == 0
+
+
+def test_the_asking_is_ours_when_the_detection_creates_no_response() -> None:
+    driver = Driver(detection={**VAD, "create_response": False})
+    driver.started("u1")
+    commit = driver.hear(500, commit=True).frame(COMMIT)
+    driver.stopped("u1")
+    assert driver.committed("u1").types == []
+    assert driver.refused(commit["event_id"], EMPTY).types == ["response.create"]
+
+
+def test_the_answer_is_ours_when_the_server_could_not_give_it() -> None:
+    """With interrupt_response off the server creates no response while one runs, so the turn is answered after it."""
+    driver = Driver(detection={**VAD, "interrupt_response": False}).answering("r1")
+    driver.started("u1")
+    commit = driver.hear(500, commit=True).frame(COMMIT)
+    driver.stopped("u1")
+    driver.committed("u1")
+    assert driver.refused(commit["event_id"], EMPTY).told == []
+    assert driver.done("r1").types == ["response.create"]
+
+
+def test_a_commit_and_a_message_beside_it_are_answered_by_one_response() -> None:
+    driver = Driver(detection=VAD)
+    driver.hear(500, commit=True)
+    assert driver.message().types == ["conversation.item.create", "response.create"]
+    driver.committed("u1")
+    driver.created("r1")
+    assert driver.done("r1").types == []
+
+
+def test_a_commit_of_nothing_at_all_is_an_error() -> None:
+    driver = Driver(detection=VAD)
+    commit = driver.hear(0, commit=True).frame(COMMIT)
+    assert driver.refused(commit["event_id"], EMPTY).only(ErrorEvent).error.code == EMPTY
+
+
+def test_the_idle_timeout_ends_a_turn_like_the_detection() -> None:
+    driver = Driver(detection=VAD)
+    commit = driver.hear(500, commit=True).frame(COMMIT)
+    step = driver.server("input_audio_buffer.timeout_triggered", item_id="u1", audio_start_ms=10, audio_end_ms=20)
+    assert step.events == [InputAudioTimeoutTriggeredEvent("u1", 10, 20)]
+    driver.committed("u1")
+    driver.created("theirs", ours=False)
+    assert driver.refused(commit["event_id"], EMPTY).told == []
+    assert driver.creates == 0
+
+
+def test_what_the_server_does_not_tell_of_its_detection_is_as_it_was_asked_for() -> None:
+    driver = Driver(settings=SessionSettings(turn_detection=None), opened=False)
+    driver.verb(driver.conversation.open()[1])
+    driver.server("session.updated", session={"type": "realtime", "id": "sess_1"})
+    assert driver.hear(200, commit=True).types == [APPEND, COMMIT, "response.create"]
+
+
+def test_speech_is_told() -> None:
+    driver = Driver(detection=VAD)
+    assert driver.started("u1").events == [SpeechStartedEvent("u1", 0)]
+    assert driver.stopped("u1").events == [SpeechStoppedEvent("u1", 500)]
+
+
+# --- what sounds -------------------------------------------------------------------------------------------------------
+
+
+def test_audio_is_told_as_it_comes_and_played_in_whole_samples() -> None:
+    driver = Driver().answering("r1")
+    place = {"response_id": "r1", "item_id": "m", "output_index": 0, "content_index": 0}
+    told, played = [], []
+    for chunk in (b"\x01", b"\x02\x03", b"\x04"):
+        step = driver.server("response.output_audio.delta", **place, delta=base64.b64encode(chunk).decode())
+        told += [event.data for event in step.events if isinstance(event, AudioEvent)]
+        played += [play.data for play in step.all(Play)]
+    assert told == [b"\x01", b"\x02\x03", b"\x04"]
+    assert played == [b"\x01\x02", b"\x03\x04"]
+
+
+def test_half_a_sample_of_one_item_is_no_part_of_the_next() -> None:
+    driver = Driver().answering("r1")
+    place = {"response_id": "r1", "output_index": 0, "content_index": 0}
+    for item_id in ("m", "n"):
+        delta = base64.b64encode(b"\x01\x02\x03").decode()
+        assert driver.server("response.output_audio.delta", **place, item_id=item_id, delta=delta).played == b"\x01\x02"
+
+
+def test_the_names_of_the_beta_era_are_understood() -> None:
+    driver = Driver().answering("r1")
+    place = {"response_id": "r1", "item_id": "m", "output_index": 0, "content_index": 0}
+    assert driver.server("response.audio.delta", **place, delta="AAAA").told == ["audio"]
+    assert driver.server("response.audio.done", **place).events == [AudioEndEvent("m", 0)]
+    assert driver.server("response.text.delta", **place, delta="x").told == ["text_delta"]
+
+
+# --- barge-in ----------------------------------------------------------------------------------------------------------
+
+
+def test_speech_stops_the_sound_and_truncates_to_what_was_heard() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    driver.sounded("r1", "m", 2000)
+    driver.now = 0.7
+    step = driver.started()
+    assert step.told == ["speech_started", "audio_interrupted"]
+    assert step.only(AudioInterruptedEvent) == AudioInterruptedEvent("m", 0, 700)
+    assert step.all(StopPlayback)
+    truncate = step.frame("conversation.item.truncate")
+    assert (truncate["item_id"], truncate["content_index"], truncate["audio_end_ms"]) == ("m", 0, 700)
+    assert step.types == ["conversation.item.truncate"]  # the server cancels by itself
+
+
+def test_interrupt_cancels_too() -> None:
+    driver = Driver().answering("r1")
+    driver.sounded("r1", "m", 2000)
+    driver.now = 0.7
+    step = driver.interrupt()
+    assert step.types == ["response.cancel", "conversation.item.truncate"]
+    assert step.frame("response.cancel")["response_id"] == "r1"
+
+
+def test_interrupt_cancels_what_speech_has_already_silenced() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    driver.started()
+    assert driver.interrupt().types == ["response.cancel"]
+    assert driver.interrupt().types == []
+
+
+def test_nothing_of_a_silenced_answer_is_heard_any_more() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    driver.sounded("r1", "m", 500)
+    driver.started()
+    for _ in range(2):
+        assert driver.sounded("r1", "m", 500) == []
+        assert driver.said("r1", "m", "words") == []
+        assert driver.sound_done("r1", "m") == []
+        driver.cancelled("r1")  # late frames after the end are no better
+
+
+def test_nothing_more_comes_of_an_answer_that_was_done_when_it_was_silenced() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    driver.sounded("r1", "m", 500)
+    driver.done("r1")
+    driver.started()
+    assert driver.sounded("r1", "m", 500) == []
+
+
+def test_the_next_answer_is_heard_again() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    driver.started()
+    driver.cancelled("r1")
+    driver.answering("r2")
+    assert driver.sounded("r2", "n", 10).told == ["audio"]
+
+
+def test_an_answer_that_is_done_but_still_sounds_is_truncated() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    driver.sounded("r1", "m", 5000)
+    driver.sound_done("r1", "m")
+    driver.done("r1")
+    driver.now = 1.0
+    step = driver.started()
+    assert step.frame("conversation.item.truncate")["audio_end_ms"] == 1000
+    assert "response.cancel" not in step.types
+
+
+def test_every_item_that_has_not_sounded_is_truncated_the_later_ones_at_0() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    for item_id in ("m", "n", "o"):
+        driver.sounded("r1", item_id, 1000)
+        driver.sound_done("r1", item_id)
+    driver.now = 1.5
+    cut = [(frame["item_id"], frame["audio_end_ms"]) for frame in driver.started().sent]
+    assert cut == [("n", 500), ("o", 0)]
+
+
+def test_an_answer_without_audio_is_not_truncated() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    driver.said("r1", "m", "about to speak")
+    step = driver.started()
+    assert step.types == []
+    assert step.told == ["speech_started"]
+
+
+def test_speech_while_nothing_sounds_interrupts_nothing() -> None:
+    driver = Driver(detection=VAD)
+    assert driver.started().told == ["speech_started"]
+    driver.answering("r1")
+    driver.sounded("r1", "m", 100)
+    driver.sound_done("r1", "m")
+    driver.done("r1")
+    driver.now = 10.0
+    assert driver.started().told == ["speech_started"]
+
+
+def test_speech_that_does_not_interrupt_leaves_the_answer_alone() -> None:
+    driver = Driver(detection={**VAD, "interrupt_response": False}).answering("r1")
+    driver.sounded("r1", "m", 1000)
+    assert driver.started().types == []
+    assert driver.sounded("r1", "m", 100).played
+
+
+def test_an_answer_that_is_only_asked_for_is_cancelled_as_it_begins() -> None:
+    driver = Driver()
+    driver.message()
+    assert driver.interrupt().types == []
+    assert driver.created("r1").types == ["response.cancel"]
+    assert driver.sounded("r1", "m", 100) == []
+    assert driver.message().types == ["conversation.item.create"]
+    assert driver.cancelled("r1", "client_cancelled").types == ["response.create"]
+
+
+def test_an_ask_that_is_interrupted_on_its_way_and_loses_a_race_is_cancelled() -> None:
+    driver = Driver().answering("r0")
+    driver.done("r0")
+    ticket, step = driver.ask()
+    driver.interrupt()
+    driver.created("theirs", ours=False)
+    (settled,) = driver.refused(step.frame("response.create")["event_id"]).settled
+    assert (settled.ticket, settled.value.status) == (ticket, "cancelled")
+
+
+def test_a_message_after_an_interruption_survives_the_race_that_the_interrupted_one_lost() -> None:
+    driver = Driver().answering("r0")
+    driver.done("r0")
+    create = driver.message("one").frame("response.create")
+    driver.interrupt()
+    driver.message("two")
+    driver.created("theirs", ours=False)
+    driver.refused(create["event_id"])
+    assert driver.done("theirs").types == ["response.create"]
+
+
+def test_interrupting_nothing_does_nothing() -> None:
+    assert Driver().interrupt() == []
+
+
+# --- what was heard ----------------------------------------------------------------------------------------------------
+
+
+def test_reports_of_a_sink_count_before_all_else() -> None:
+    driver = Driver().answering("r1")
+    driver.sounded("r1", "m", 2000)
+    driver.conversation.taken("m", 0, 1500 * MS)
+    driver.conversation.played("m", 0, 400 * MS)
+    driver.now = 1.0
+    assert driver.interrupt().frame("conversation.item.truncate")["audio_end_ms"] == 400
+
+
+def test_what_was_taken_counts_before_an_estimate() -> None:
+    driver = Driver().answering("r1")
+    driver.sounded("r1", "m", 2000)
+    driver.conversation.taken("m", 0, 1500 * MS)
+    driver.now = 1.0
+    assert driver.interrupt().frame("conversation.item.truncate")["audio_end_ms"] == 1500
+
+
+def test_more_than_was_received_is_never_heard() -> None:
+    driver = Driver().answering("r1")
+    driver.sounded("r1", "m", 200)
+    driver.conversation.played("m", 0, 9000 * MS)
+    assert driver.interrupt().frame("conversation.item.truncate")["audio_end_ms"] == 200
+
+
+# --- the history -------------------------------------------------------------------------------------------------------
+
+
+def updated(step: Any) -> tuple[Any, ...]:
+    return tuple(step.only(HistoryUpdatedEvent).history)
+
+
+def test_an_interrupted_answer_keeps_what_was_said_and_what_was_heard() -> None:
+    driver = Driver(detection=VAD).answering("r1")
+    driver.item("m", status="in_progress")
+    driver.said("r1", "m", "one two three four")
+    driver.sounded("r1", "m", 2000)
+    driver.now = 1.0
+    driver.started()
+    driver.said("r1", "m", " five")
+    driver.server("conversation.item.truncated", item_id="m", content_index=0, audio_end_ms=1000)
+    content = [{"type": "output_audio", "transcript": None}]
+    (item,) = updated(driver.item("m", done=True, status="incomplete", content=content))
+    assert (item.text, item.text_heard, item.interrupted_at_ms) == ("one two three four five", "one two", 1000)
+
+
+def test_the_history_is_told_when_an_item_is_done_transcribed_cut_or_deleted_never_per_delta() -> None:
+    driver = Driver().answering("r1")
+    added = driver.item("m", status="in_progress")
+    assert added.told == ["history_added"]
+    assert added.only(HistoryAddedEvent).item.id == "m"
+    assert driver.said("r1", "m", "words").told == ["transcript_delta"]
+    assert driver.item("m", done=True).told == ["history_updated"]
+    assert driver.server("conversation.item.truncated", item_id="m", content_index=0, audio_end_ms=1).told == [
+        "history_updated"
+    ]
+    assert driver.server("conversation.item.deleted", item_id="m").told == ["history_updated"]
+    assert driver.conversation.history == ()
+
+
+TRANSCRIPTION = "conversation.item.input_audio_transcription"
+
+
+def test_what_the_user_said_is_told_piece_by_piece_and_whole() -> None:
+    driver = Driver()
+    driver.item("u", role="user", content=[{"type": "input_audio"}])
+    delta = driver.server(f"{TRANSCRIPTION}.delta", item_id="u", content_index=0, delta="Good ")
+    assert delta.events == [InputTranscriptEvent("u", "Good ", final=False)]
+    delta = driver.server(f"{TRANSCRIPTION}.delta", item_id="u", content_index=0, delta="mo")
+    assert delta.events == [InputTranscriptEvent("u", "Good mo", final=False)]
+    whole = driver.server(
+        f"{TRANSCRIPTION}.completed",
+        item_id="u",
+        content_index=0,
+        transcript="Good morning",
+        usage={"type": "duration", "seconds": 1},
+    )
+    assert whole.told == ["input_transcript", "history_updated"]
+    assert whole.events[0] == InputTranscriptEvent("u", "Good morning", final=True)
+    assert updated(whole)[0].text == "Good morning"
+    late = driver.server(f"{TRANSCRIPTION}.delta", item_id="u", content_index=0, delta="rning")
+    assert late.events == []
+
+
+def test_a_transcription_that_failed_is_told() -> None:
+    error = {"type": "server_error", "message": "too noisy", "code": "noise"}
+    step = Driver().server(f"{TRANSCRIPTION}.failed", item_id="u", content_index=0, error=error)
+    assert step.only(ErrorEvent).error.message == "too noisy"
+
+
+def test_items_that_come_before_their_predecessor_find_their_place() -> None:
+    driver = Driver()
+    for item_id, previous in [("b", "a"), ("c", "b"), ("a", None)]:
+        item = {"id": item_id, "type": "message", "role": "user", "content": []}
+        driver.server("conversation.item.added", item=item, previous_item_id=previous)
+    assert [item.id for item in driver.conversation.history] == ["a", "b", "c"]
