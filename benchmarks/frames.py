@@ -1,7 +1,7 @@
 """What the scripted server says: the frames of an answer, ready for the wire.
 
 The first eight bytes of each piece of audio are a number: when it was sent (`time.monotonic_ns`, which is one clock for all processes
-of a machine), or whatever else the script has to report. Ids are of one length, so that frames can be prepared.
+of a machine), or whatever else the script has to report.
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ _USAGE: Final = {
 }
 
 
-def framed(text: str | bytes) -> bytes:
+def framed(data: bytes) -> bytes:
     """A websocket frame of text, as a server sends it."""
-    data = text if isinstance(text, bytes) else text.encode()
     size = len(data)
     if size < 126:
         return bytes((0x81, size)) + data
@@ -69,65 +68,70 @@ def framed(text: str | bytes) -> bytes:
 
 
 def event(type_: str, **fields: Any) -> bytes:
-    """The frame of an event."""
-    return framed(json.dumps({"type": type_, "event_id": "event_CPagu2kO7l", **fields}, separators=(",", ":")))
+    """The text of an event."""
+    return json.dumps({"type": type_, "event_id": "event_CPagu2kO7l", **fields}, separators=(",", ":")).encode()
 
 
-def item_events(item: dict[str, Any], number: int, previous: int) -> bytes:
+def item_frames(item: dict[str, Any], previous: str | None) -> bytes:
     """The conversation has a new item of the client's, which is complete."""
-    item = {"id": f"item_{number:08}", "object": "realtime.item", "status": "completed", **item}
-    place = f"item_{previous:08}" if previous else None
-    return b"".join(event(f"conversation.item.{what}", previous_item_id=place, item=item) for what in ("added", "done"))
+    item = {"object": "realtime.item", "status": "completed", **item}
+    return b"".join(
+        framed(event(f"conversation.item.{what}", previous_item_id=previous, item=item)) for what in ("added", "done")
+    )
 
 
 class Answer:
     """The frames of one response: spoken, or a function call.
 
-    Prepared once; then only its number, and that of the item before its own, are put in.
+    They are prepared; only the number of the response and the item before its own are put in.
     """
 
-    def __init__(self, number: int, previous: int) -> None:
-        self._number, self._previous = b"_%08d" % number, b"_%08d" % previous
+    def __init__(self, number: int, previous: str | None) -> None:
+        self.item_id = f"item_{number}"
+        self._number = str(number).encode()
+        self._previous = json.dumps(previous).encode()
 
-    def _numbered(self, prepared: bytes) -> bytes:
-        return prepared.replace(_NUMBER, self._number).replace(_PREVIOUS, self._previous)
+    def _frames(self, *prepared: bytes) -> bytes:
+        number, previous = self._number, self._previous
+        return b"".join(framed(text.replace(_NUMBER, number).replace(_PREVIOUS, previous)) for text in prepared)
 
     def audio(self, number: int) -> bytes:
         """A tenth of a second of sound which begins with this number."""
-        return self._numbered(_BEFORE_SOUND) + b64encode(number.to_bytes(_NUMBER_BYTES, "little")) + _SOUND + _AFTER_SOUND
+        stamp = b64encode(number.to_bytes(_NUMBER_BYTES, "little"))
+        return framed(_BEFORE_SOUND.replace(_NUMBER, self._number) + stamp + _SOUND + _AFTER_SOUND)
 
     def begins(self) -> bytes:
         """Everything before the first sound."""
-        return self._numbered(_SPEECH_BEGINS)
+        return self._frames(*_SPEECH_BEGINS)
 
     def ends(self) -> bytes:
         """Everything after the last sound."""
-        return self._numbered(_SPEECH_ENDS)
+        return self._frames(*_SPEECH_ENDS)
 
     def call_begins(self) -> bytes:
         """A function call, but for its end."""
-        return self._numbered(_CALL_BEGINS)
+        return self._frames(*_CALL_BEGINS)
 
     def call_ends(self) -> bytes:
         """The frames with which a function call becomes complete."""
-        return self._numbered(_CALL_ENDS)
+        return self._frames(*_CALL_ENDS)
 
 
 # --- prepared ------------------------------------------------------------------------------------------------------
 
-_NUMBER: Final = b"_--number"
-_PREVIOUS: Final = b"_previous"
-_ITEM: Final = "item_--number"
-_PLACE: Final = {"response_id": "resp_--number", "output_index": 0}
+_NUMBER: Final = b"NUMBER"
+_PREVIOUS: Final = b'"PREVIOUS"'
+_ITEM: Final = "item_NUMBER"
+_PLACE: Final = {"response_id": "resp_NUMBER", "output_index": 0}
 _PART: Final = {**_PLACE, "item_id": _ITEM, "content_index": 0}
-_CALLED: Final = {**_PLACE, "item_id": _ITEM, "call_id": "call_--number"}
+_FUNCTION: Final = {**_PLACE, "item_id": _ITEM, "call_id": "call_NUMBER"}
 _ARGUMENTS: Final = '{"city":"Boston"}'
 
 
 def _response(status: str, *output: dict[str, Any]) -> bytes:
     response = {
         "object": "realtime.response",
-        "id": "resp_--number",
+        "id": "resp_NUMBER",
         "status": status,
         "status_details": None,
         "output": output,
@@ -141,9 +145,10 @@ def _response(status: str, *output: dict[str, Any]) -> bytes:
     return event("response.done" if output else "response.created", response=response)
 
 
-def _item(what: str, item: dict[str, Any]) -> bytes:
-    return event(f"response.output_item.{what}", **_PLACE, item=item) + event(
-        f"conversation.item.{what}", previous_item_id="item_previous", item=item
+def _item(what: str, item: dict[str, Any]) -> tuple[bytes, bytes]:
+    return (
+        event(f"response.output_item.{what}", **_PLACE, item=item),
+        event(f"conversation.item.{what}", previous_item_id="PREVIOUS", item=item),
     )
 
 
@@ -154,7 +159,7 @@ def _message(status: str, *content: dict[str, Any]) -> dict[str, Any]:
 
 def _call(status: str, arguments: str) -> dict[str, Any]:
     call = {"id": _ITEM, "object": "realtime.item", "type": "function_call", "status": status}
-    return call | {"call_id": "call_--number", "name": "get_weather", "arguments": arguments}
+    return call | {"call_id": "call_NUMBER", "name": "get_weather", "arguments": arguments}
 
 
 def _prepare_sound() -> tuple[bytes, bytes]:
@@ -165,28 +170,28 @@ def _prepare_sound() -> tuple[bytes, bytes]:
 
 
 _BEFORE_SOUND, _AFTER_SOUND = _prepare_sound()
-_SPEECH_BEGINS: Final = (
-    _response("in_progress")
-    + _item("added", _message("in_progress"))
-    + event("response.content_part.added", **_PART, part={"type": "audio", "transcript": ""})
-    + event("response.output_audio_transcript.delta", **_PART, delta=TRANSCRIPT)
-)
 _SAID: Final = _message("completed", {"type": "output_audio", "transcript": TRANSCRIPT})
+_CALLED: Final = _call("completed", _ARGUMENTS)
+_SPEECH_BEGINS: Final = (
+    _response("in_progress"),
+    *_item("added", _message("in_progress")),
+    event("response.content_part.added", **_PART, part={"type": "audio", "transcript": ""}),
+    event("response.output_audio_transcript.delta", **_PART, delta=TRANSCRIPT),
+)
 _SPEECH_ENDS: Final = (
-    event("response.output_audio.done", **_PART)
-    + event("response.output_audio_transcript.done", **_PART, transcript=TRANSCRIPT)
-    + event("response.content_part.done", **_PART, part={"type": "audio", "transcript": TRANSCRIPT})
-    + _item("done", _SAID)
-    + _response("completed", _SAID)
+    event("response.output_audio.done", **_PART),
+    event("response.output_audio_transcript.done", **_PART, transcript=TRANSCRIPT),
+    event("response.content_part.done", **_PART, part={"type": "audio", "transcript": TRANSCRIPT}),
+    *_item("done", _SAID),
+    _response("completed", _SAID),
 )
 _CALL_BEGINS: Final = (
-    _response("in_progress")
-    + _item("added", _call("in_progress", ""))
-    + event("response.function_call_arguments.delta", **_CALLED, delta=_ARGUMENTS)
+    _response("in_progress"),
+    *_item("added", _call("in_progress", "")),
+    event("response.function_call_arguments.delta", **_FUNCTION, delta=_ARGUMENTS),
 )
-_COMPLETE_CALL: Final = _call("completed", _ARGUMENTS)
 _CALL_ENDS: Final = (
-    event("response.function_call_arguments.done", **_CALLED, name="get_weather", arguments=_ARGUMENTS)
-    + _item("done", _COMPLETE_CALL)
-    + _response("completed", _COMPLETE_CALL)
+    event("response.function_call_arguments.done", **_FUNCTION, name="get_weather", arguments=_ARGUMENTS),
+    *_item("done", _CALLED),
+    _response("completed", _CALLED),
 )

@@ -21,15 +21,15 @@ from hashlib import sha1
 from itertools import count
 from typing import Any, Final
 
-from benchmarks.frames import DELTA_MS, SESSION, Answer, event, item_events
+from benchmarks.frames import DELTA_MS, SESSION, Answer, event, framed, item_frames
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DELTAS_PER_ANSWER: Final = 50
 _BEFORE_CALL_ENDS_S: Final = 0.003  # so that what came before it is through, as in life
 _TEXT, _CLOSE, _PING = 1, 8, 9
 
-_SESSION_CREATED: Final = event("session.created", session=SESSION)
-_SESSION_UPDATED: Final = event("session.updated", session=SESSION)
+_SESSION_CREATED: Final = framed(event("session.created", session=SESSION))
+_SESSION_UPDATED: Final = framed(event("session.updated", session=SESSION))
 
 
 class Caller(asyncio.Protocol):
@@ -41,7 +41,7 @@ class Caller(asyncio.Protocol):
         self._received = bytearray()
         self._open = False
         self._words = ""
-        self._last = 0  # the number of the last item
+        self._last: str | None = None  # the id of the last item
         self._call_sent: int | None = None
         self._report: int | None = None
         self._loop = asyncio.get_running_loop()
@@ -123,12 +123,14 @@ class Caller(asyncio.Protocol):
             self._report, self._call_sent, self._words = now - self._call_sent, None, ""
         elif item["type"] == "message":
             self._words = item["content"][0]["text"]
-        previous, self._last = self._last, next(self._numbers)
-        self._transport.write(item_events(item, self._last, previous))
+        item = {"id": f"item_{next(self._numbers)}", **item}
+        self._transport.write(item_frames(item, self._last))
+        self._last = item["id"]
 
     def _answer(self) -> Answer:
-        previous, self._last = self._last, next(self._numbers)
-        return Answer(self._last, previous)
+        answer = Answer(next(self._numbers), self._last)
+        self._last = answer.item_id
+        return answer
 
     def _respond(self) -> None:
         answer = self._answer()

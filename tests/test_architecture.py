@@ -34,7 +34,7 @@ LAYERS = [
     {"protocol", "speech"},
     {"transport"},
     {"session", "diagnostics", "server", "mcp"},
-    {"testing"},
+    {"device", "testing"},
     {"cli", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -27,8 +27,21 @@ SAYS = {
 }
 
 
+LIVE = "live_realtime_voice.py"
+"""It speaks and listens until Ctrl-C; tests/cli/test_mic.py has a conversation with it, through a virtual sound device."""
+
+
 def test_all_examples_are_run() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} - {"support.py"} == set(SAYS)
+    assert {path.name for path in EXAMPLES.glob("*.py")} - {"support.py"} == {*SAYS, LIVE}
+
+
+@pytest.mark.parametrize("missing", ["raise ImportError('no sounddevice')", "raise OSError('no PortAudio')"])
+def test_without_sound_the_live_example_is_skipped(missing: str, tmp_path: Path) -> None:
+    (tmp_path / "sounddevice.py").write_text(missing, encoding="utf-8")
+    done = run(EXAMPLES / LIVE, tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("SKIPPED: no sound device (sounddevice ")
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("name", sorted(SAYS))

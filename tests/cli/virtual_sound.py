@@ -1,7 +1,7 @@
-"""A sound card of our own: PulseAudio in the foreground with two null sinks, and a configuration that makes ALSA, and so PortAudio, use it.
+"""A sound card of our own: PulseAudio in the foreground with two null sinks, and a configuration that makes PortAudio use it.
 
-What is played to the sink `spoken` is what the microphone hears; what the loudspeaker plays is the monitor of the sink `sounding`. Nothing of
-the machine's own sound is touched. Where it cannot be had, a test that wants it is skipped, with the reason.
+What is played to the sink `spoken` is what the microphone hears; what the loudspeaker plays is the monitor of the sink `sounding`.
+Nothing of the machine's own sound is touched. Where it cannot be had, a test that wants it is skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -48,9 +48,12 @@ class VirtualSound:
             yield
             recorder.terminate()
 
-    def users(self) -> str:
+    def users(self) -> list[str]:
         """The streams that programs have open."""
-        return self.run("pactl", "list", "short", "sink-inputs") + self.run("pactl", "list", "short", "source-outputs")
+        streams = self.run("pactl", "list", "short", "sink-inputs") + self.run(
+            "pactl", "list", "short", "source-outputs"
+        )
+        return [stream for stream in streams.splitlines() if "module-remap-source" not in stream]
 
     def run(self, *command: str) -> str:
         done = subprocess.run(

@@ -33,6 +33,7 @@ from trio_codex.protocol import (
     Emit,
     FinishTranscribing,
     Generate,
+    Limits,
     Peer,
     PeerEffect,
     PrepareHandoff,
@@ -67,7 +68,7 @@ class Bench:
     def __init__(self, settings: SessionSettings | None = None) -> None:
         self.now = 0.0
         self.conversation = Conversation(brief(greeter), settings)
-        self.peer = Peer(model="gpt-realtime-2.1")
+        self.peer = Peer(model="gpt-realtime-2.1", limits=Limits(responses=1000))
         self.to_peer: deque[str] = deque()
         self.to_client: deque[str] = deque()
         self.generating: list[str] = []

@@ -7,7 +7,7 @@
         open_realtime_session(agent) as session,
         device.attach(session),
     ):
-        async for event in session: ...        # and speak
+        async for event in session: ...  # and speak
 
 There is no echo cancellation: with a loudspeaker in the room, the agent hears itself and cuts itself off. Use headphones.
 """

@@ -58,7 +58,7 @@ class SoundDevice:
                     with body:
                         yield
                     nursery.cancel_scope.cancel(reason="the session is detached from the sound device")
-            except (BaseExceptionGroup, trio.Cancelled) as error:
+            except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
                 ended = error
             finally:
                 self.loudspeaker.flush()

@@ -95,7 +95,7 @@ async def open_mcp_tools(
                     yield tools
             finally:
                 link.left.set()
-    except (BaseExceptionGroup, trio.Cancelled) as error:
+    except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
         ended = error
     if (outcome := body.outcome(ended, lambda failures: failures[0])) is not None:
         raise outcome

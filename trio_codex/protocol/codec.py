@@ -100,7 +100,7 @@ def unstructure(value: Any) -> Any:
 
 # --- frames to events --------------------------------------------------------------------------------------------------
 
-structure_unknown: Callable[[Any, Any], Any] = structure_hook(UnknownEvent)
+structure_unknown: Callable[[Any], Any] = structure_hook(UnknownEvent)
 SERVER_DECODERS: Decoders = {name: structure_hook(cls) for name, cls in SERVER_EVENTS.items()}
 CLIENT_DECODERS: Decoders = {name: structure_hook(cls) for name, cls in CLIENT_EVENTS.items()}
 

@@ -229,7 +229,7 @@ def kept(item: Any, expected: Any, older: tuple[str, ...]) -> Any:
 
 
 NEVER = object()
-new: Callable[[Any], Any] = object.__new__
+new: Callable[[type[Wire]], Wire] = object.__new__
 set_state = Wire.__dict__["__dict__"].__set__
 
 

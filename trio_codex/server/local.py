@@ -76,7 +76,7 @@ async def open_local_server(
             except BaseException as error:
                 raised = error
             finally:
-                await running.stop()
+                await running.stop()  # noqa: ASYNC102 - it shields itself, for a bounded time
     except BaseExceptionGroup as group:
         if group.split(trio.Cancelled)[0] is not None:
             raise
@@ -123,7 +123,9 @@ class _Running:
         self._stopping = trio.Event()
         self._over = trio.Event()
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(  # noqa: ASYNC128 - the web server says when it has started
+        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Run until `stop`."""
         try:
             with self._scope, self._socket:

@@ -78,7 +78,7 @@ async def open_realtime_session(
                     yield session
             finally:
                 services.leave()  # the nursery waits for it
-    except (BaseExceptionGroup, trio.Cancelled) as error:
+    except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
         ended = error
     if (outcome := body.outcome(ended, _failure)) is not None:
         raise outcome

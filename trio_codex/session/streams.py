@@ -153,7 +153,6 @@ class EventStream:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-        await trio.lowlevel.checkpoint_if_cancelled()
 
 
 class Feeds:

@@ -245,7 +245,7 @@ class Pool:
             task_status.started(worker)
             await worker.read()
         finally:
-            await worker.stop()
+            await worker.stop()  # noqa: ASYNC102 - it shields itself, for a bounded time
             worker.fail(trio.ClosedResourceError(f"the speech engine {self._engine} was closed"))
 
     async def _abandon(self, job: Job) -> None:

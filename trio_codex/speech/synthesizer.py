@@ -40,11 +40,10 @@ class Speech:
         return self
 
     async def __anext__(self) -> bytes:
-        try:
+        with suppress(trio.EndOfChannel):
             return await self._chunks.receive()
-        except trio.EndOfChannel:
-            await self._job.result()
-            raise StopAsyncIteration from None
+        await self._job.result()
+        raise StopAsyncIteration
 
 
 class Synthesizer:

@@ -118,7 +118,7 @@ async def beside(
             hang_up()
             if body.raised is not None:
                 nursery.cancel_scope.cancel(reason="the test has failed")
-    except (BaseExceptionGroup, trio.Cancelled) as error:
+    except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
         ended = error
     if (outcome := body.outcome(ended, partial(_first, body.raised))) is not None:
         raise outcome

@@ -58,7 +58,7 @@ class SocketFarEnd:
             message: str | bytes = await self._websocket.get_message()
         except trio_websocket.ConnectionClosed:
             if self._closing is not None:  # trio-websocket says so before the peer has answered
-                await self._closing.wait()
+                await self._closing.wait()  # noqa: ASYNC120 - cancelled, it has nothing to say
             raise self._lost() from None
         return message
 
