@@ -24,7 +24,7 @@ class LiveCall:
     """One call: `hold` it, then look at the minutes."""
 
     def __init__(self, device: SoundDevice, console: Console) -> None:
-        self.minutes = Minutes(console)
+        self.minutes: Minutes = Minutes(console)
         self._device = device
         self._console = console
 

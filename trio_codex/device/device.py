@@ -31,9 +31,9 @@ class SoundDevice:
     """A microphone and a loudspeaker; `open_sound_device` makes it. PCM16 at 24 kHz, mono, whatever the device's own rate is."""
 
     def __init__(self) -> None:
-        self.microphone = Microphone()
-        self.loudspeaker = Loudspeaker()
-        self.stopped = Bell()  # rung when the device ends by itself
+        self.microphone: Microphone = Microphone()
+        self.loudspeaker: Loudspeaker = Loudspeaker()
+        self.stopped: Bell = Bell()  # rung when the device ends by itself
 
     @asynccontextmanager
     async def attach(self, session: Session) -> AsyncIterator[None]:

@@ -62,7 +62,7 @@ class Loudspeaker:
     """Takes sound (PCM16, 24 kHz, mono) in Trio, gives it to the audio thread, and reports what was heard."""
 
     def __init__(self) -> None:
-        self.cues = CueSheet()
+        self.cues: CueSheet = CueSheet()
         self.tape: bytearray | None = None
         """Where what sounds is kept, without the pauses, if anybody wants it."""
         self._sound = bytearray()

@@ -26,9 +26,9 @@ class Microphone:
     """Takes pieces (PCM16, 24 kHz, mono; about 20 ms each) from the audio thread and passes them on in Trio."""
 
     def __init__(self) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         """Pieces that were lost since `stream` began: there was no room, or the device had waited for us too long."""
-        self.sent = 0
+        self.sent: int = 0
         """Bytes that were passed on since then."""
         self._pieces: deque[bytes] = deque()
         self._bell = Bell()
