@@ -138,7 +138,7 @@ class Run:
             self.error = error
         assert self.survivors == []
         assert open_files() == files
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads  # threads of earlier tests, which Trio keeps for a while, may end
         self.check_channels()
         return self
 

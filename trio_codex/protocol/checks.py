@@ -8,7 +8,8 @@ never repeat an object, which may hold what is secret. (`peer_rules` has the lan
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
 from reprlib import Repr
 from typing import Any, Final, TypeAlias
 
@@ -38,7 +39,7 @@ class Rule:
         """Where it is broken, and how."""
         if not all(any(value in values for _, value in find(whole, path)) for path, values in self.when.items()):
             return
-        found = list(find(whole, self.path))
+        found = find(whole, self.path)
         if self.required and not found:
             found = [(tuple(self.path.split(".")), LEFT_OUT)]
         for path, value in found:
@@ -47,21 +48,27 @@ class Rule:
                 yield path, complaint
 
 
-def find(whole: Any, path: str) -> Iterator[tuple[Path, Any]]:
+def find(whole: Any, path: str) -> list[tuple[Path, Any]]:
     """The values at a path, each with its own."""
     level: list[tuple[Path, Any]] = [((), whole)]
-    for step in path.replace("[]", ".[]").replace("{}", ".{}").split("."):
+    for step in _steps(path):
         level = [((*way, key), inner) for way, value in level for key, inner in _inside(value, step)]
-    yield from level
+        if not level:
+            break  # as most paths do at their first step
+    return level
 
 
-def _inside(value: Any, step: str) -> Iterator[tuple[Step, Any]]:
+@cache
+def _steps(path: str) -> tuple[str, ...]:
+    return tuple(path.replace("[]", ".[]").replace("{}", ".{}").split("."))
+
+
+def _inside(value: Any, step: str) -> Iterable[tuple[Step, Any]]:
     if step == "[]":
-        yield from enumerate(value) if isinstance(value, list) else ()
-    elif step == "{}":
-        yield from value.items() if isinstance(value, Mapping) else ()
-    elif isinstance(value, Mapping) and step in value:
-        yield step, value[step]
+        return enumerate(value) if isinstance(value, list) else ()
+    if step == "{}":
+        return value.items() if isinstance(value, Mapping) else ()
+    return ((step, value[step]),) if isinstance(value, Mapping) and step in value else ()
 
 
 # --- what can hold ----------------------------------------------------------------------------------------------------

@@ -41,7 +41,8 @@ class Hearing:
         whole = self._whole.feed(audio)
         for start in range(0, len(whole), PIECE_BYTES):
             piece = whole[start : start + PIECE_BYTES]
-            self._effects.send(InputAudioBufferAppend(audio=piece), room=start == 0)
+            append = InputAudioBufferAppend(audio=piece, event_id=self._effects.new_id("event"))
+            self._effects.send(append, room=start == 0)
         self._uncommitted += len(whole)
         return self.commit(InputAudioBufferCommit(), respond=respond, room=not whole) if commit else False
 

@@ -187,6 +187,9 @@ class History:
         if entry.previous is not None:
             if previous is None or not entry.guessed:
                 return False
+            if entry.previous == previous and self._followers[previous][0] == entry.id:
+                entry.guessed = False  # as it was guessed, which is the usual case
+                return False
             self._followers[entry.previous].remove(entry.id)
             self._order = None
         order = self._ordered()
