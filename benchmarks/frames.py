@@ -15,6 +15,7 @@ DELTA_BYTES: Final = 48 * DELTA_MS
 _NUMBER_BYTES: Final = 12  # eight and some zeros: sixteen characters of base64
 _SOUND: Final = b64encode((bytes(range(1, 241)) * (DELTA_BYTES // 240))[_NUMBER_BYTES:])
 
+WORDS: Final = " sunny"
 TRANSCRIPT: Final = "Of course. It is sunny in Boston, "
 SESSION: Final = {
     "type": "realtime",
@@ -100,6 +101,10 @@ class Answer:
         stamp = b64encode(number.to_bytes(_NUMBER_BYTES, "little"))
         return framed(_BEFORE_SOUND.replace(_NUMBER, self._number) + stamp + _SOUND + _AFTER_SOUND)
 
+    def words(self) -> bytes:
+        """Some more words of the transcript."""
+        return self._frames(_WORDS)
+
     def begins(self) -> bytes:
         """Everything before the first sound."""
         return self._frames(*_SPEECH_BEGINS)
@@ -172,11 +177,12 @@ def _prepare_sound() -> tuple[bytes, bytes]:
 _BEFORE_SOUND, _AFTER_SOUND = _prepare_sound()
 _SAID: Final = _message("completed", {"type": "output_audio", "transcript": TRANSCRIPT})
 _CALLED: Final = _call("completed", _ARGUMENTS)
+_WORDS: Final = event("response.output_audio_transcript.delta", **_PART, delta=WORDS)
 _SPEECH_BEGINS: Final = (
     _response("in_progress"),
     *_item("added", _message("in_progress")),
     event("response.content_part.added", **_PART, part={"type": "audio", "transcript": ""}),
-    event("response.output_audio_transcript.delta", **_PART, delta=TRANSCRIPT),
+    _WORDS,
 )
 _SPEECH_ENDS: Final = (
     event("response.output_audio.done", **_PART),

@@ -156,7 +156,7 @@ class Caller(asyncio.Protocol):
             self._transport.write(answer.ends())
             answer, said = self._answer(), 0
             self._transport.write(answer.begins())
-        self._transport.write(answer.audio(time.monotonic_ns()))
+        self._transport.write(answer.words() + answer.audio(time.monotonic_ns()))
         self._loop.call_at(when + DELTA_MS / 1000, self._talk, answer, when + DELTA_MS / 1000, said + 1)
 
 

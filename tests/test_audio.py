@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import sys
 import warnings
@@ -215,6 +216,36 @@ def test_the_standard_library_reads_what_we_write(tmp_path: Path) -> None:
 
 
 SAMPLES = [0, 1000, -1000, 32767, -32768]
+
+
+def test_what_is_not_a_file_is_written_straight_to(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_wav(fifo, tone(10))
+        assert read_wav(os.read(reader, 1 << 16)).samples == tone(10)
+    finally:
+        os.close(reader)
+    assert fifo.is_fifo()
+
+
+def test_links_modes_and_long_names_are_kept(tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 251 + ".wav")
+    target.touch(0o600)
+    link = tmp_path / "link.wav"
+    link.symlink_to(target)
+    write_wav(link, tone(10))
+    assert link.is_symlink()
+    assert read_wav(target).samples == tone(10)
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert set(tmp_path.iterdir()) == {link, target}
+
+
+@pytest.mark.parametrize("place", [".", "//", "/", "no such folder/x.wav", "null\0.wav"])
+def test_a_place_that_is_no_file_is_refused(place: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        write_wav(place, tone(10))
 
 
 @pytest.mark.parametrize("extensible", [False, True])

@@ -121,7 +121,7 @@ def test_custom_urls(url: str, http_url: str, realtime: str) -> None:
 
 def test_a_realtime_url_is_taken_as_it_is() -> None:
     endpoint = Endpoint.custom("https://x.test/v1", realtime_url="wss://rt.test/a/?q=%7e", query={"v": "1 2"})
-    assert endpoint.realtime_url("m") == "wss://rt.test/a/?q=%7e&v=1%202&model=m"
+    assert endpoint.realtime_url("m") == "wss://rt.test/a/?q=%7e&v=1%202"
     assert endpoint.url("/models") == "https://x.test/v1/models?v=1%202"
 
 

@@ -76,7 +76,7 @@ async def resolve_key(
         if found is None and source is not None:
             found = await _ask(source, name)
     if found is None and endpoint.ambient_keys:
-        search = find_key(os.environ if environ is None else environ)
+        search = find_key(environ)
         found, looked_at = search.key, search.looked_at
     if found is not None:
         endpoint.refuse_plain("a key")
@@ -116,13 +116,13 @@ def _key(text: str, place: str) -> Secret | None:
 # --- the environment -------------------------------------------------------------------------------------------------
 
 
-def find_key(environ: Mapping[str, str] = os.environ) -> KeySearch:
+def find_key(environ: Mapping[str, str] | None = None) -> KeySearch:
     """Look for a key in the environment and in the stored credentials, and say what was found where.
 
     Raises ConfigurationError only for a key that no header can carry. Blocks for a file or two.
     """
     looked_at: list[str] = []
-    for place, text in _places(environ, looked_at):
+    for place, text in _places(os.environ if environ is None else environ, looked_at):
         key = _key(text, place)
         if key is not None:
             return KeySearch(key, place, (*looked_at, f"{place} (found)"))

@@ -130,9 +130,9 @@ class Endpoint:
         )
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Endpoint":
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Endpoint":
         """The server that OPENAI_BASE_URL names, else OpenAI. Keys of the same environment go there."""
-        url = environ.get("OPENAI_BASE_URL", "").strip()
+        url = (os.environ if environ is None else environ).get("OPENAI_BASE_URL", "").strip()
         if url.rstrip("/") in ("", OPENAI_URL):
             return cls.openai()
         base, query = _split_base(url, "OPENAI_BASE_URL")
@@ -147,13 +147,17 @@ class Endpoint:
     def realtime_url(self, model: str | None = None, call_id: str | None = None) -> str:
         """Give the websocket URL for a model, or to join a call; a parameter that the endpoint sets itself stays.
 
+        A `realtime_url` is taken as it is: only the endpoint's query is added to it.
+
         Raises ConfigurationError when both are given.
         """
         if model is not None and call_id is not None:
             raise ConfigurationError("a session has a model or a call_id, not both: a call has its model already")
+        if self.realtime is not None:
+            return _with_query(self.realtime, self.query)
         ours = {"call_id": call_id, "model": None if call_id is not None else (self.deployment or model)}
         pairs = self.query + tuple((name, value) for name, value in ours.items() if value is not None)
-        return _with_query(self.realtime or f"ws{self.http_url.removeprefix('http')}/realtime", pairs)
+        return _with_query(f"ws{self.http_url.removeprefix('http')}/realtime", pairs)
 
     def headers(self, key: Secret | str | None) -> list[tuple[str, str]]:
         """Give the headers of a request, the endpoint's own in place of ours of the same name."""

@@ -43,6 +43,7 @@ CANCELLED: Final = "Error: The call was cancelled before it was done"
 REJECTED: Final = "Error: The call was not approved"
 APPROVAL_TIMED_OUT: Final = "Error: Nobody approved the call in time"
 NOT_ENABLED: Final = "Error: The tool {name} is not available now"
+TOO_LONG: Final = "Error: The result is too long: {length} characters, and {limit} are allowed"
 NO_VALUE: Final = "Done (the tool gave no value)"
 
 
@@ -56,7 +57,10 @@ def failure_text(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):  # a tool with a nursery of its own
         return "; ".join(map(_message, error.exceptions))
-    return str(error) or type(error).__name__
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # an exception that cannot say what it is must not cost the session
+        return type(error).__name__
 
 
 def _sendable(text: str) -> str:

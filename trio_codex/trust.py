@@ -24,8 +24,9 @@ class Bundle:
     path: Path
 
 
-def ca_bundle(environ: Mapping[str, str] = os.environ) -> Bundle | None:
+def ca_bundle(environ: Mapping[str, str] | None = None) -> Bundle | None:
     """Say which file of roots is to be used, None for those of the system."""
+    environ = os.environ if environ is None else environ
     for variable in VARIABLES:
         path = environ.get(variable, "").strip()
         if path:
@@ -33,11 +34,12 @@ def ca_bundle(environ: Mapping[str, str] = os.environ) -> Bundle | None:
     return None
 
 
-def ssl_context(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+def ssl_context(environ: Mapping[str, str] | None = None) -> ssl.SSLContext:
     """Give a client's context: TLS 1.2 at least, certificates and host names checked. Blocks for a file or two.
 
     Raises ConfigurationError, naming variable, file and reason, when the bundle is missing, unreadable or not PEM.
     """
+    environ = os.environ if environ is None else environ
     bundle = ca_bundle(environ)
     context = _with_bundle(bundle) if bundle else _with_system_roots(environ)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.driver import REQUEST_KEY, Driver, brief, greeter, support
+from tests.protocol.driver import REQUEST_KEY, VAD, Driver, brief, greeter, support
 from trio_codex.errors import ConnectionFailed, RemoteProtocolError, ServerRefused
 from trio_codex.events import (
     AgentEndEvent,
@@ -441,6 +441,20 @@ def test_what_others_wait_for_too_survives_an_abandoned_ask() -> None:
     driver.done("r1")
     driver.created("r2")
     assert driver.verb(driver.conversation.abandon(ticket, 0.0)) == []
+
+
+def test_what_the_server_answered_itself_survives_an_abandoned_ask() -> None:
+    driver = Driver(detection=VAD)
+    driver.created("theirs", ours=False)
+    driver.called("theirs", "c1")
+    ticket, _ = driver.ask()
+    driver.done("theirs")
+    driver.created("r1")
+    driver.called("r1", "c2")
+    driver.tool_ended("c1")
+    driver.tool_ended("c2")
+    driver.verb(driver.conversation.abandon(ticket, 0.0))
+    assert driver.cancelled("r1", "client_cancelled").types == ["response.create"]
 
 
 def test_abandoning_twice_or_after_the_answer_changes_nothing() -> None:

@@ -73,7 +73,8 @@ def test_responses_without_an_id() -> None:
 
 def test_an_end_without_an_id_is_that_of_the_response_that_runs() -> None:
     driver = Driver().answering("r1")
-    assert driver.server("response.done", response={"status": "completed"}).told[-1] == "agent_end"
+    done = driver.server("response.done", response={"status": "completed"})
+    assert done.told == ["history_updated", "response_done", "agent_end"]
     assert quiet(driver)
 
 
@@ -135,6 +136,14 @@ def test_a_call_that_comes_after_the_end_of_its_response() -> None:
     assert driver.tool_ended("c1").types == ["conversation.item.create", "response.create"]
 
 
+def test_a_call_that_comes_after_the_end_of_a_silenced_response_has_no_follow_up() -> None:
+    driver = Driver().answering("r1")
+    driver.interrupt()
+    driver.done("r1")
+    driver.called("r1", "c1")
+    assert driver.tool_ended("c1").types == ["conversation.item.create"]
+
+
 def test_a_handoff_that_is_called_after_the_end_of_its_response() -> None:
     driver = Driver().answering("r1")
     driver.done("r1")
@@ -161,6 +170,20 @@ def test_a_create_of_the_servers_own_that_was_lost_is_no_news() -> None:
     assert driver.refused(None).told == []
     driver.message()
     assert driver.done("r1").types == ["response.create"]
+
+
+def test_a_lost_create_that_names_no_event_is_not_ours_if_the_server_names_events() -> None:
+    driver = Driver(detection={**VAD, "interrupt_response": False}).answering("r0")
+    driver.done("r0")
+    driver.raw(type="response.cancel", event_id="mine")
+    driver.refused("mine", "response_cancel_not_active")
+    create = driver.message().frame("response.create")
+    driver.created("theirs", ours=False)
+    assert driver.refused(None).told == []
+    driver.done("theirs")
+    driver.created("r1")
+    assert driver.done("r1").types == []
+    assert [frame["event_id"] for frame in driver.log.sent].count(create["event_id"]) == 1
 
 
 def test_a_race_against_a_response_that_is_never_announced() -> None:

@@ -21,7 +21,7 @@ from trio_codex.events import (
     SpeechStartedEvent,
     SpeechStoppedEvent,
 )
-from trio_codex.protocol import Play, Send, SessionSettings, StopPlayback
+from trio_codex.protocol import Play, SessionSettings, StopPlayback
 from trio_codex.protocol.hearing import PIECE_BYTES
 
 EMPTY = "input_audio_buffer_commit_empty"
@@ -57,14 +57,10 @@ def test_a_long_piece_goes_in_several_frames() -> None:
     driver = Driver()
     step = driver.verb(driver.conversation.hear(bytes(PIECE_BYTES + 2)))
     assert step.types == [APPEND, APPEND]
-    assert [send.room for send in step.all(Send)] == [True, False]
 
 
-def test_every_verb_that_says_something_takes_room_for_one_frame() -> None:
-    driver = Driver()
-    for step in (driver.hear(100), driver.hear(0, commit=True), driver.message(), driver.raw(type="response.cancel")):
-        assert [send.room for send in step.all(Send)].count(True) == 1
-    assert driver.hear(0).types == []
+def test_no_audio_sends_nothing() -> None:
+    assert Driver().hear(0).types == []
 
 
 def test_there_is_nothing_to_commit_below_100_ms() -> None:
@@ -418,6 +414,29 @@ def test_the_history_is_told_when_an_item_is_done_transcribed_cut_or_deleted_nev
     ]
     assert driver.server("conversation.item.deleted", item_id="m").told == ["history_updated"]
     assert driver.conversation.history == ()
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+def test_the_words_of_an_answer_are_whole_when_the_server_says_so(spoken: bool) -> None:
+    kind, field = ("output_audio_transcript", "transcript") if spoken else ("output_text", "text")
+    driver = Driver().answering("r1")
+    driver.item("m", status="in_progress")
+    place = {"response_id": "r1", "item_id": "m", "output_index": 0, "content_index": 0}
+    driver.server(f"response.{kind}.delta", **place, delta="Hel")
+    (part,) = driver.conversation.history[0].content
+    assert (part.type, part.text) == ("output_audio" if spoken else "output_text", "Hel")
+    assert driver.server(f"response.{kind}.done", **place, **{field: "Hello."}).told == []
+    driver.server(f"response.{kind}.delta", **place, delta="lo.")
+    assert driver.conversation.history[0].text == "Hello."
+
+
+def test_a_server_that_has_cut_the_words_off_does_not_wipe_them() -> None:
+    driver = Driver().answering("r1")
+    driver.item("m", status="in_progress")
+    driver.said("r1", "m", "Hello")
+    place = {"response_id": "r1", "item_id": "m", "output_index": 0, "content_index": 0}
+    driver.server("response.output_audio_transcript.done", **place, transcript="")
+    assert driver.conversation.history[0].text == "Hello"
 
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"

@@ -279,6 +279,17 @@ def test_reports_on_handoffs_that_are_over_change_nothing() -> None:
     assert driver.verb(driver.conversation.handoff_prepared("other", brief(support))) == []
 
 
+def test_a_report_on_an_earlier_handoff_does_not_end_a_later_one() -> None:
+    driver = Driver().answering("r1")
+    driver.called("r1", "h1", HANDOFF)
+    driver.interrupt()
+    driver.cancelled("r1", "client_cancelled")
+    driver.calling("r2", "h2", name=HANDOFF)
+    assert driver.verb(driver.conversation.handoff_prepared("h1", brief(support))) == []
+    assert driver.verb(driver.conversation.handoff_failed("h1", "no")) == []
+    assert driver.verb(driver.conversation.handoff_prepared("h2", brief(support))).types == ["session.update"]
+
+
 def test_running_tools_keep_their_owner_over_a_handoff() -> None:
     driver = Driver().answering("r1")
     driver.called("r1", "c1", "get_weather")
@@ -333,6 +344,14 @@ def test_a_handoff_leaves_the_voice_once_something_was_heard() -> None:
     session, driver = settings_of(driver, deep)
     assert "audio" not in session
     assert "keeps the voice" in driver.log.only(Note).message
+
+
+def test_an_agent_without_a_voice_of_its_own_is_happy_with_any() -> None:
+    driver = Driver(agent=Agent(name="High", voice="coral", handoffs=[support])).answering("r0")
+    driver.sounded("r0", "m", 20)
+    driver.done("r0")
+    _, driver = settings_of(driver, support)
+    assert not driver.log.all(Note)
 
 
 def test_settings_of_the_user_win_after_a_handoff_too() -> None:

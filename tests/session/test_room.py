@@ -161,7 +161,7 @@ async def test_a_large_frame_has_more_time() -> None:
     async with scripted_session() as (session, line):
         started = trio.current_time()
         with line.deaf():
-            await session.send_audio(bytes(3 * 1024 * 1024))
+            await session.send_message("x" * (4 * 1024 * 1024), respond=False)
             with pytest.raises(ConnectionLost):
                 async for _ in session:
                     pass

@@ -72,6 +72,21 @@ async def test_websocket_transports_conform() -> None:
         await check_transport(connect_pair)
 
 
+async def test_a_key_that_the_server_repeats_is_hidden() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+    async def serve() -> None:
+        async with accepted(await listener.accept()) as far:
+            await far.send('{"message": "no such key: sk-very-secret"}')
+            await far.close(4001, "bad key sk-very-secret")
+
+    async with listener, trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_websocket(target(f"ws://127.0.0.1:{listener.socket.getsockname()[1]}/")) as near:
+            assert await near.receive() == '{"message": "no such key: …"}'
+            assert await end_of(near) == (4001, "bad key …")
+
+
 # --- connecting ----------------------------------------------------------------------------------------------------------
 
 

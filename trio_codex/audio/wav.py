@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from os import PathLike
@@ -84,8 +85,9 @@ def write_wav(target: str | PathLike[str], samples: bytes, *, rate: int = RATE, 
     """Write s16le samples (interleaved) as a 16-bit WAV. Blocks.
 
     It is written beside the target under a temporary name and then renamed, so that the target is whole, or as it was
-    before. Raises ConfigurationError when the place cannot be written or the sound is more than a WAV can hold (4
-    GiB).
+    before; links are followed and the mode of an existing file is kept. What is not a file (a pipe, a device) is
+    written straight to. Raises ConfigurationError when the place cannot be written or the sound is more than a WAV can
+    hold (4 GiB).
     """
     path = Path(target)
     samples = samples[: len(samples) - len(samples) % (2 * channels)]
@@ -93,16 +95,28 @@ def write_wav(target: str | PathLike[str], samples: bytes, *, rate: int = RATE, 
         raise ConfigurationError(f"{path}: {len(samples)} bytes are more than a WAV file can hold")
     riff = struct.pack("<4sI4s", b"RIFF", 36 + len(samples), b"WAVE")
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, channels, rate, rate * channels * 2, channels * 2, 16)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    header = riff + fmt + struct.pack("<4sI", b"data", len(samples))
     try:
-        with part.open("xb") as file:
-            file.write(riff + fmt + struct.pack("<4sI", b"data", len(samples)))
-            file.write(samples)
-        part.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be written: {error.strerror or error}") from error
+        mode = path.stat().st_mode if path.exists() else None
+        if mode is None or stat.S_ISREG(mode):
+            _replace(Path(os.path.realpath(path)), mode, header, samples)
+        else:
+            with path.open("wb") as file:  # a folder says itself that it is one
+                file.writelines((header, samples))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _replace(path: Path, mode: int | None, *parts: bytes) -> None:
+    whole = path.with_name(f".{secrets.token_hex(8)}.part")  # short: beside a name of any length it must be possible
+    try:
+        with whole.open("xb") as file:
+            if mode is not None:
+                whole.chmod(stat.S_IMODE(mode))
+            file.writelines(parts)
+        whole.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        whole.unlink(missing_ok=True)
 
 
 class _Flaw(Exception):  # noqa: N818 - never leaves this module

@@ -7,9 +7,12 @@ error. Ctrl-C and SIGTERM cancel the command, so that everything is closed in or
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import version
 
 import trio
 
@@ -28,15 +31,28 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     command = _COMMANDS[options.command]
     try:
-        return trio.run(_until_signal, lambda: command.run(options), getattr(command, "ON_SIGNAL", _INTERRUPTED))
+        status = trio.run(_until_signal, lambda: command.run(options), getattr(command, "ON_SIGNAL", _INTERRUPTED))
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except TrioCodexError as error:
         print(f"trio-codex {options.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # nobody reads us any more; Python would complain about it at exit
+        _drop_output()  # nobody reads us any more
         return 1
+    except OSError as error:
+        _drop_output()
+        print(f"trio-codex {options.command}: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _drop_output() -> None:
+    """Let what cannot be written go nowhere; Python would try again at exit, and complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _until_signal(command: Callable[[], Awaitable[int]], on_signal: int) -> int:
@@ -57,6 +73,7 @@ async def _until_signal(command: Callable[[], Awaitable[int]], on_signal: int) -
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="trio-codex", description="Live voice agents on Trio.")
+    parser.add_argument("--version", action="version", version=version("trio-codex"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in _COMMANDS.items():
         summary = (module.__doc__ or "").partition("\n")[0]

@@ -25,6 +25,10 @@ from trio_codex.session import Session
 
 TICK_MS: Final = 20
 ANSWER_LIMIT_S: Final = 30.0
+SPEECH_LIMIT_S: Final = 4.0
+"""How long the server may take, after everything was sent, to notice that somebody spoke."""
+SETTLE_S: Final = 0.5
+"""How long it may take to notice that more was said, after it has answered the beginning."""
 
 _BYTES_PER_MS: Final = RATE * 2 // 1000
 _TICK_BYTES: Final = TICK_MS * _BYTES_PER_MS
@@ -84,9 +88,12 @@ class Call:
             await self._tick(utterance[start : start + _TICK_BYTES].ljust(_TICK_BYTES, b"\0"))
             if start < voiced_until <= start + _TICK_BYTES:
                 self.minutes.voice_ended_at = trio.current_time()
+        sent_at = trio.current_time()
         with self._limit() as limit:
             while not self.minutes.turn_over.is_set() or self._loudspeaker:
                 await self._tick(_SILENCE)
+                if trio.current_time() > sent_at + SPEECH_LIMIT_S:
+                    self._check_speech()
         self._check(limit)
         for _ in range(_PAUSE_MS // TICK_MS):
             await self._tick(_SILENCE)
@@ -119,8 +126,14 @@ class Call:
         sound = utterance + bytes(_CLOSING_SILENCE_MS * _BYTES_PER_MS)
         for start in range(0, len(sound), _TICK_BYTES):
             await self._session.send_audio(sound[start : start + _TICK_BYTES])
+        with trio.move_on_after(SPEECH_LIMIT_S):
+            await self.minutes.speech_started.wait()
+        self._check_speech()
+        if self.minutes.turn_over.is_set():
+            await trio.sleep(SETTLE_S)
         with self._limit() as limit:
-            await self.minutes.turn_over.wait()
+            while not self.minutes.turn_over.is_set():
+                await self.minutes.turn_over.wait()
         self._check(limit)
         answer = bytearray()
         while piece := self._play(1 << 20):
@@ -133,6 +146,10 @@ class Call:
 
     def _limit(self) -> trio.CancelScope:
         return trio.CancelScope(deadline=trio.current_time() + ANSWER_LIMIT_S)
+
+    def _check_speech(self) -> None:
+        if not self.minutes.speech_started.is_set():
+            raise VoiceError("no speech was heard in it")
 
     def _check(self, limit: trio.CancelScope) -> None:
         if self.minutes.errors:

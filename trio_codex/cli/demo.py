@@ -13,7 +13,7 @@ import trio
 
 from trio_codex.agent import Agent
 from trio_codex.audio import RATE, read_wav, write_wav
-from trio_codex.cli import where
+from trio_codex.cli import outputs, where
 from trio_codex.cli.call import Call
 from trio_codex.cli.console import Console
 from trio_codex.protocol import ServerVAD, SessionSettings, Transcription
@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Hold the conversation, show it, and write it down as a WAV."""
+    outputs.check(options.output)
     console = Console(quiet=options.json)
     utterances = recordings()
     settings = SessionSettings(turn_detection=ServerVAD(), transcription=Transcription(model="gpt-transcribe"))
@@ -90,16 +91,18 @@ async def run(options: argparse.Namespace) -> int:
     ):
         call = Call(session, console, fast=options.fast)
         await call.play(utterances)
-    await trio.to_thread.run_sync(lambda: write_wav(options.output, call.tape, rate=RATE, channels=2))
     audio_in_s = sum(map(len, utterances)) / (2 * RATE)
     audio_out_s = call.heard_s
-    if options.json:
-        print(
-            call.minutes.as_json(
-                audio_in_s=round(audio_in_s, 2), audio_out_s=round(audio_out_s, 2), output=str(options.output)
+    try:
+        await trio.to_thread.run_sync(lambda: write_wav(options.output, call.tape, rate=RATE, channels=2))
+    finally:  # what was said is not lost with the sound
+        if options.json:
+            print(
+                call.minutes.as_json(
+                    audio_in_s=round(audio_in_s, 2), audio_out_s=round(audio_out_s, 2), output=str(options.output)
+                )
             )
-        )
-    else:
-        console.line("figures", call.minutes.figures(audio_in_s, audio_out_s))
-        console.line("notice", f"the conversation is in {options.output}")
+        else:
+            console.line("figures", call.minutes.figures(audio_in_s, audio_out_s))
+    console.line("notice", f"the conversation is in {options.output}")
     return 0

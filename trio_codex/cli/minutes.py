@@ -1,7 +1,8 @@
 """The minutes of a conversation: turns, tool calls, handoffs, and whether the agent's turn is over.
 
 One task follows the session's events and writes them down; the players wait on `turn_over`. A turn is over when its last response is
-done: one that made a call is followed by another, after the tool or the handoff.
+done: one that made a call is followed by another, after the tool or the handoff; one that was cancelled by another, after what cut
+it short; and whoever speaks while it is over, opens it again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from trio_codex.events import (
     InputTranscriptEvent,
     ResponseDoneEvent,
     SessionEvent,
+    SpeechStartedEvent,
+    SpeechStoppedEvent,
     TextDeltaEvent,
     ToolEndEvent,
     ToolStartEvent,
@@ -49,14 +52,18 @@ class Minutes:
         self.handoffs: list[list[str]] = []
         self.errors: list[str] = []
         self.turn_over: trio.Event = trio.Event()
+        self.speech_started: trio.Event = trio.Event()  # or there will be none, because something failed
         self.voice_ended_at: float | None = None  # when the last voiced sample was sent, if that is measured
         self._console = console
         self._more_to_come = False  # a call was made: another response follows
+        self._speaking = False  # the user, as the server hears it
+        self._unanswered = False  # what the user said or says
 
     def begin_turn(self, user: str | None = None) -> None:
         """The user has the word."""
         self.turns.append(Turn(user))
         self.turn_over = trio.Event()
+        self.speech_started = trio.Event()
         self.voice_ended_at = None
         self._more_to_come = False
 
@@ -68,6 +75,7 @@ class Minutes:
         except ConnectionLost as lost:
             self._fail(str(lost))
         self.turn_over.set()
+        self.speech_started.set()
 
     def _note(self, event: SessionEvent) -> None:
         if not self.turns:
@@ -79,10 +87,21 @@ class Minutes:
                 self._note_call(event)
             case ErrorEvent(error):
                 self._fail(f"{error.type}: {error.message}")
+            case SpeechStartedEvent() | SpeechStoppedEvent():
+                self._note_voice(started=isinstance(event, SpeechStartedEvent))
             case ResponseDoneEvent(status=status):
                 self._console.end_of_words()
-                if not self._more_to_come or status != "completed":
+                more = self._more_to_come and status == "completed"
+                if not (more or self._unanswered or status == "cancelled"):
                     self.turn_over.set()
+
+    def _note_voice(self, *, started: bool) -> None:
+        self._speaking = started
+        if started:
+            self._unanswered = True
+            self.speech_started.set()
+            if self.turn_over.is_set() and not self.errors:
+                self.turn_over = trio.Event()
 
     def _note_speech(self, event: SessionEvent, turn: Turn) -> None:
         match event:
@@ -91,6 +110,7 @@ class Minutes:
                 self._console.line("user", f"you: {words}")
             case AgentStartEvent(agent):
                 self._more_to_come = False
+                self._unanswered = self._speaking
                 turn.agent_name = agent.name
             case TranscriptDeltaEvent(delta=words) | TextDeltaEvent(delta=words):
                 turn.agent += words
@@ -114,6 +134,7 @@ class Minutes:
     def _fail(self, message: str) -> None:
         self.errors.append(message)
         self.turn_over.set()
+        self.speech_started.set()
         self._console.line("error", f"error: {message}")
 
     def figures(self, audio_in_s: float, audio_out_s: float) -> str:

@@ -7,13 +7,14 @@ import datetime
 import sys
 from contextlib import nullcontext, suppress
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 
 import trio
 
 from trio_codex.agent import Agent
 from trio_codex.audio import RATE, read_wav, write_wav
-from trio_codex.cli import where
+from trio_codex.cli import outputs, where
 from trio_codex.cli.beside import beside
 from trio_codex.cli.call import Call
 from trio_codex.cli.console import Console
@@ -55,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Talk until the input ends."""
+    if options.output is not None:
+        outputs.check(options.output)
     agent = Agent(name="Assistant", instructions=options.instructions, tools=[current_time], voice=options.voice)
     utterance = await trio.to_thread.run_sync(_read, options.input) if options.input else None
     settings = SessionSettings(
@@ -93,13 +96,15 @@ async def _conclude(
     audio_out_s: float,
 ) -> None:
     """Keep what the agent said, if that is wanted, and say what it was in figures."""
-    if options.output is not None:
-        await trio.to_thread.run_sync(write_wav, options.output, answer)
-    if options.json:
-        output = str(options.output) if options.output is not None else None
-        print(minutes.as_json(audio_in_s=round(audio_in_s, 2), audio_out_s=round(audio_out_s, 2), output=output))
-    elif _spoken(options):
-        console.line("figures", minutes.figures(audio_in_s, audio_out_s))
+    try:
+        if options.output is not None:
+            await trio.to_thread.run_sync(write_wav, options.output, answer)
+    finally:  # what was said is not lost with the sound
+        if options.json:
+            output = str(options.output) if options.output is not None else None
+            print(minutes.as_json(audio_in_s=round(audio_in_s, 2), audio_out_s=round(audio_out_s, 2), output=output))
+        elif _spoken(options):
+            console.line("figures", minutes.figures(audio_in_s, audio_out_s))
 
 
 async def _talk_live(options: argparse.Namespace, session: Session, device: SoundDevice, console: Console) -> int:
@@ -128,6 +133,10 @@ def _read(path: Path) -> bytes:
 
 async def _chat(session: Session, console: Console) -> tuple[Minutes, bytes]:
     """Exchange lines until standard input ends."""
+    if sys.stdin is None:
+        raise ConfigurationError("standard input is closed: there are no lines to read")
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # what is no text is none of our failures
     minutes = Minutes(console)
     heard = bytearray()
     async with beside(partial(minutes.follow, session), partial(_keep, session, heard)):

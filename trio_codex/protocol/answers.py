@@ -42,6 +42,7 @@ REQUEST_KEY: Final = "trio_codex_request"
 """The metadata key under which a create carries its own id. The API allows 16 pairs."""
 
 RACE: Final = "conversation_already_has_active_response"
+TOO_LATE: Final = "response_cancel_not_active"
 _METADATA_PAIRS: Final = 16
 _OWN_FRAMES: Final = 256  # ids of frames whose refusal is no news; errors come within a round trip, if at all
 _LATE: Final = 32  # responses that are over and still remembered
@@ -219,7 +220,8 @@ class Answers:
         if error.event_id is None:
             if race:
                 self._lost_unnamed(error)
-            return race, race
+            ours = race or (error.code == TOO_LATE and bool(self._own))  # only a cancel of ours can have come too late
+            return ours, ours
         self._names = True
         if request := self._sent(error.event_id):
             self._refused(request, race=race, error=error)
@@ -337,12 +339,12 @@ class Answers:
         if not self.asks.close(ticket):
             return
         for request in floors.requests(self._floor):
-            if ticket in request.askers and not self.asks.want(request.askers):
+            if not self.asks.want(request.askers):
                 self._step(floors.Withdraw(request.event_id))
         if ticket in self._beside:
             self._beside[ticket] = attrs.evolve(self._beside[ticket], withdrawn=True)
         for running in self._running.values():
-            if ticket in running.askers and not self.asks.want(running.askers):
+            if not self.asks.want(running.askers):
                 self._cancel(running)
                 if running is self.active:
                     self.silence(now)

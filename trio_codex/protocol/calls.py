@@ -53,6 +53,7 @@ class Calls:
         self._updates = updates
         self._state: handoffs.State = handoffs.Settled(briefing)
         self._target: Briefing | None = None  # whose settings go out as soon as nobody answers
+        self._refusal: dict[str, str | None] = {}
         self._redirect: str | None = None  # the ticket of the `update_agent` under way
         self._open: dict[str, tuple[ToolCall, _Batch]] = {}
         self._batches: dict[Running, _Batch] = {}
@@ -174,8 +175,9 @@ class Calls:
         """The server acknowledged the target's settings."""
         self._step(handoffs.Updated())
 
-    def apply_refused(self, reason: str) -> None:
-        """The server refused the target's settings, or did not answer."""
+    def apply_refused(self, reason: str, **details: str | None) -> None:
+        """The server refused the target's settings, or did not answer; `details` are those of its error."""
+        self._refusal = details
         self._step(handoffs.Refused(reason))
 
     def floor_moved(self) -> None:
@@ -231,7 +233,8 @@ class Calls:
 
     def _failed(self, call: ToolCall | None, reason: str) -> None:
         if call is None:
-            self._settle_redirect(ServerRefused(f"the agent stays {self.briefing.agent.name}: {reason}"))
+            text = f"the agent stays {self.briefing.agent.name}: {reason}"
+            self._settle_redirect(ServerRefused(text, **self._refusal))
         else:
             self.ended(call.call_id, HANDOFF_FAILED.format(reason=reason))
 

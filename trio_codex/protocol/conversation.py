@@ -100,7 +100,7 @@ class Conversation:
         """Say something in writing; gives the new item's id."""
         item_id = self._effects.new_id("item")
         item = UserMessage(id=item_id, content=tuple(content))
-        self._effects.send(client.ConversationItemCreate(item=item), room=True)
+        self._effects.send(client.ConversationItemCreate(item=item))
         if respond:
             self._answers.want(Cause.MESSAGE)
         return item_id, self._effects.take()
@@ -143,7 +143,7 @@ class Conversation:
         if isinstance(event, UnknownEvent):
             event_id = str(event.body.get("event_id") or self._effects.new_id("event"))
             body = {**event.body, "event_id": event_id}
-            self._effects.add(Send(attrs.evolve(event, body=body), room=True))
+            self._effects.add(Send(attrs.evolve(event, body=body)))
             return event_id, self._effects.take()
         if event.event_id is None:
             event = attrs.evolve(event, event_id=self._effects.new_id("event"))
@@ -159,9 +159,9 @@ class Conversation:
                 self._hearing.append(event)
             case client.InputAudioBufferClear():
                 self._hearing.cleared()
-                self._effects.send(event, room=True)
+                self._effects.send(event)
             case _:
-                self._effects.send(event, room=True)
+                self._effects.send(event)
         return event_id, self._effects.take()
 
     # --- what the session reports ----------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class Conversation:
 
     def _update_failed(self, update: Update, message: str, **details: str | None) -> None:
         if update.purpose is Purpose.HANDOFF:
-            self._calls.apply_refused(message)
+            self._calls.apply_refused(message, **details)
         opening_timeout = update.purpose is Purpose.OPENING and details.get("code") == "timeout"
         error = ConnectionFailed(message) if opening_timeout else ServerRefused(message, **details)
         self._updates.settle(update, error)

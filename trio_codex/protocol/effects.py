@@ -32,10 +32,9 @@ class ToolCall:
 
 @attrs.frozen
 class Send:
-    """Put a frame in the outbox. `room` is True when the verb that caused it holds room for it."""
+    """Put a frame in the outbox."""
 
     event: FromClient | UnknownEvent
-    room: bool = False
 
 
 @attrs.frozen
@@ -130,10 +129,10 @@ class Effects:
         """Tell the user."""
         self._list.append(Emit(event))
 
-    def send(self, event: FromClient, *, room: bool = False) -> str:
+    def send(self, event: FromClient) -> str:
         """Send an event, under an id of ours if it has none; gives the id."""
         event_id = event.event_id or self.new_id("event")
-        self._list.append(Send(event if event.event_id else attrs.evolve(event, event_id=event_id), room))
+        self._list.append(Send(event if event.event_id else attrs.evolve(event, event_id=event_id)))
         return event_id
 
     def take(self) -> list[Effect]:

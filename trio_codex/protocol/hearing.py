@@ -15,8 +15,8 @@ from trio_codex.protocol.effects import Effects
 from trio_codex.protocol.sessions import InputAudioConfig, MediaFormat
 from trio_codex.protocol.turns import Turns
 
-PIECE_BYTES: Final = 4 * 1024 * 1024
-"""A longer piece of input audio is sent in several appends; the API allows 15 MiB each."""
+PIECE_BYTES: Final = 256 * 1024
+"""A longer piece of input audio is sent in several appends, so that a slow uplink is not held by one; the API allows 15 MiB each."""
 
 LEAST_COMMIT_MS: Final = 100
 
@@ -42,18 +42,18 @@ class Hearing:
         for start in range(0, len(whole), PIECE_BYTES):
             piece = whole[start : start + PIECE_BYTES]
             append = InputAudioBufferAppend(audio=piece, event_id=self._effects.new_id("event"))
-            self._effects.send(append, room=start == 0)
+            self._effects.send(append)
         self._uncommitted += len(whole)
-        return self.commit(InputAudioBufferCommit(), respond=respond, room=not whole) if commit else False
+        return self.commit(InputAudioBufferCommit(), respond=respond) if commit else False
 
     def append(self, event: InputAudioBufferAppend) -> None:
         """A raw append."""
         self._uncommitted += len(event.audio)
-        self._effects.send(event, room=True)
+        self._effects.send(event)
 
-    def commit(self, event: InputAudioBufferCommit, *, respond: bool, room: bool = True) -> bool:
+    def commit(self, event: InputAudioBufferCommit, *, respond: bool) -> bool:
         """The turn is over."""
-        event_id = self._effects.send(event, room=room)
+        event_id = self._effects.send(event)
         self.cleared()
         return self.turns.commit(event_id, respond=respond)
 

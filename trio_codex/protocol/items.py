@@ -223,7 +223,7 @@ class ItemReference(Wire):
     id: str
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(slots=False)
 class UnknownItem(Unknown):
     """An item of a type, or a message of a role, that is not known here."""
 

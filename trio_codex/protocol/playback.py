@@ -130,7 +130,7 @@ class Playback:
     def _estimate(self, now: float) -> None:
         free = self._free
         for track in self._tracks:
-            elapsed_ms = max(0, int((now - max(track.began, free)) * 1000))
+            elapsed_ms = max(0, round((now - max(track.began, free)) * 1_000_000) // 1000)
             track.heard = min(elapsed_ms * self.audio_format.bytes_per_ms, track.received)
             free = self._end(track, free)
 

@@ -207,7 +207,7 @@ class TranslationSession(Wire):
     audio: AudioConfig | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(slots=False)
 class UnknownSession(Unknown):
     """A session of a kind that is not known here."""
 

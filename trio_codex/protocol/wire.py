@@ -27,7 +27,7 @@ class Wire:
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(slots=False)
 class Unknown:
     """A JSON object of a type that is not known here, kept whole in `body`."""
 
@@ -42,7 +42,7 @@ class Untagged:
     cls: type[Wire]
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(slots=False)
 class UnknownEvent(Unknown):
     """An event of a type that is not known here; `body` is the whole JSON object."""
 

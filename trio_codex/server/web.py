@@ -29,6 +29,8 @@ LARGEST_FRAME = 24 << 20
 
 def listen(host: str, port: int) -> socket.socket:
     """Bind a listening socket; raises ConfigurationError when that cannot be."""
+    if not 0 <= port <= 65535:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: a port lies between 0 and 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((str(address[0]), port), family=family, backlog=128)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast, get_args
 
 import trio
 
@@ -58,7 +58,7 @@ async def open_realtime_session(
     _check(agent, model, call_id, record)
     connect = connector_for(transport)
     target = await resolve_target(endpoint, api_key, model=model, call_id=call_id, timeout=connect_timeout)
-    conversation = Conversation(await brief(agent, context), settings, [_item(item) for item in history])
+    conversation = Conversation(await brief(agent, context), settings, _items(history))
     shell = Shell(conversation, _known_model(endpoint, model, call_id))
     shell.check_settings(settings or SessionSettings(), complete=call_id is None)
     tools = ToolRunner(shell, context, getattr(connect, "run_sync", None))
@@ -112,16 +112,31 @@ async def _acknowledged(shell: Shell) -> None:
     await shell.wait_settled(ticket)
 
 
+def _items(history: Iterable[HistoryItem | Item | Mapping[str, Any]]) -> list[Item]:
+    if isinstance(history, str | Mapping) or not isinstance(history, Iterable):
+        raise ConfigurationError(f"history: a sequence of items is expected, not {type(history).__name__}")
+    return [_item(item) for item in history if not (isinstance(item, HistoryItem) and not _can_be_replayed(item))]
+
+
+def _can_be_replayed(item: HistoryItem) -> bool:
+    """Whether a client may create it again: what nobody has transcribed, and the server's own MCP items, it may not."""
+    if item.type == "message":
+        return any(part.text or part.image_url for part in item.content)
+    return item.type in ("function_call", "function_call_output")
+
+
 def _item(item: HistoryItem | Item | Mapping[str, Any]) -> Item:
     """An item to start the conversation with, in a form that the API lets a client create (so no assistant audio)."""
     if isinstance(item, HistoryItem):
         item = _replayed(item)
+    if isinstance(item, get_args(Item)):
+        return cast("Item", item)
     if not isinstance(item, Mapping):
-        return item
-    content = item.get("content")
-    if item.get("type", "message") == "message" and isinstance(content, str):
+        raise ConfigurationError(f"history: {item!r} is not an item of a conversation")
+    item = {"type": "message", **item}
+    if item["type"] == "message" and isinstance(item.get("content"), str):
         kind = "output_text" if item.get("role") == "assistant" else "input_text"
-        item = {**item, "type": "message", "content": [{"type": kind, "text": content}]}
+        item = {**item, "content": [{"type": kind, "text": item["content"]}]}
     try:
         found: Item = structure(dict(item), Item)
     except RemoteProtocolError as error:
@@ -130,9 +145,21 @@ def _item(item: HistoryItem | Item | Mapping[str, Any]) -> Item:
 
 
 def _replayed(item: HistoryItem) -> dict[str, Any]:
+    if item.type == "message" and item.role == "assistant":
+        return {
+            "type": "message",
+            "role": "assistant",
+            "content": item.text_heard if item.text_heard is not None else item.text,
+        }
     if item.type == "message":
-        text = item.text if item.text_heard is None else item.text_heard
-        return {"type": "message", "role": item.role or "user", "content": text}
+        content: list[dict[str, Any]] = [
+            {"type": "input_image", "image_url": part.image_url}
+            if part.image_url
+            else {"type": "input_text", "text": part.text}
+            for part in item.content
+            if part.image_url or part.text
+        ]
+        return {"type": "message", "role": item.role or "user", "content": content}
     fields = {"call_id": item.call_id, "name": item.name, "arguments": item.arguments, "output": item.output}
     return {"type": item.type, **{name: value for name, value in fields.items() if value is not None}}
 

@@ -133,7 +133,7 @@ class Session:
 
     def _hear(self, pcm: bytes, *, commit: bool = False, respond: bool = True) -> None:
         try:
-            effects = self._conversation.hear(bytes(pcm), commit=commit, respond=respond)
+            effects = self._conversation.hear(memoryview(pcm).tobytes(), commit=commit, respond=respond)
         except BaseException:
             self._shell.give_back_room()
             raise
@@ -275,8 +275,10 @@ class Session:
 
 
 def _parts(content: Content) -> tuple[ContentPart, ...]:
-    if isinstance(content, str):
-        return (ContentPart(type="input_text", text=content),)
+    if isinstance(content, str | ContentPart | Mapping):
+        content = [content]
+    if not isinstance(content, Iterable):
+        raise ConfigurationError(f"a text or a sequence of content parts is expected, not {content!r}")
     return tuple(_part(part) for part in content)
 
 

@@ -46,7 +46,7 @@ class EventStream:
     ) -> None:
         if buffer < 1:
             raise ConfigurationError(f"buffer is {buffer}; a stream holds at least one event")
-        self.kinds: tuple[type[SessionEvent], ...] | None = None if kinds is None else tuple(kinds)
+        self.kinds: tuple[type[SessionEvent], ...] | None = None if kinds is None else _classes(kinds)
         self.raw: bool = self.kinds is not None and RawModelEvent in self.kinds
         self._buffer = buffer
         self._on_close = on_close
@@ -168,7 +168,7 @@ class Feeds:
         return any(stream.raw for stream in self._streams)
 
     def open(self, kinds: Iterable[type[SessionEvent]] | None, buffer: int) -> EventStream:
-        """One more stream; it has ended already when the session has."""
+        """One more stream; it has ended already when the session has. Raises ConfigurationError for what is no event class."""
         stream = EventStream(kinds, buffer, self._forget)
         if self._over is not None:
             stream.finish(self._over)
@@ -190,6 +190,14 @@ class Feeds:
     def _forget(self, stream: EventStream) -> None:
         if stream in self._streams:
             self._streams.remove(stream)
+
+
+def _classes(kinds: Any) -> tuple[type[SessionEvent], ...]:
+    classes = (kinds,) if isinstance(kinds, type) else tuple(kinds)
+    for kind in classes:
+        if not (isinstance(kind, type) and issubclass(kind, SessionEvent)):
+            raise ConfigurationError(f"kinds: {kind!r} is not an event class; they are in trio_codex.events")
+    return classes
 
 
 def _size(event: SessionEvent) -> int:

@@ -25,12 +25,16 @@ from trio_codex.tools import (
     CANCELLED,
     REJECTED,
     TIMED_OUT,
+    TOO_LONG,
     Invocation,
     Tool,
     ToolContext,
     failure_text,
     serialize,
 )
+
+LONGEST_OUTPUT: Final = 1024 * 1024
+"""Characters of a tool's result; the API takes frames of some MiB, and models far less."""
 
 THREADS: Final = 16
 """Sync tools that run at the same time, per session; more wait."""
@@ -162,7 +166,7 @@ class ToolRunner:
                 if not approval.approved:
                     return approval.message
             with trio.move_on_after(tool.timeout) if tool.timeout is not None else trio.CancelScope() as limit:
-                return serialize(await self._call(tool, invocation))
+                return _bounded(serialize(await self._call(tool, invocation)))
             if limit.cancelled_caught:
                 assert tool.timeout is not None
                 return TIMED_OUT.format(seconds=tool.timeout)
@@ -218,3 +222,10 @@ def _nothing_but_cancelled(call: ToolCall) -> Iterator[None]:
         if rest is not None:
             log.warning("%s was cancelled and failed as it ended: %r", call.name, rest.exceptions)
         raise cancelled from None
+
+
+def _bounded(output: str) -> str:
+    """One tool that returns too much must not cost the connection, nor the model its context."""
+    if len(output) <= LONGEST_OUTPUT:
+        return output
+    return TOO_LONG.format(length=len(output), limit=LONGEST_OUTPUT)

@@ -2,13 +2,14 @@
 
 A process is started, read and ended by one task of the pool's nursery, so none outlives the scope, whatever is
 cancelled when. A job begins when a worker is free and is over when the worker has said so, not when its user leaves:
-an abandoned job is cancelled in the background, and a worker that does not answer is killed. A worker that dies fails
+an abandoned job is cancelled in the background, and a worker that does not answer, or stands still, is killed. A worker that dies fails
 the job it had, and the next job starts another. Knows nothing of what the engines do.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -33,6 +34,7 @@ _START = (
 )
 _ANSWER_WITHIN = 5.0  # s, for an engine that was told to drop its job
 _EXIT_WITHIN = 0.5  # s
+_PROGRESS_WITHIN = 20.0  # s, for an engine that owes an answer or has to take what is sent
 
 
 class Job:
@@ -41,6 +43,7 @@ class Job:
     def __init__(self, worker: _Worker, number: int, deliver: Deliver, on_over: Callable[[], None]) -> None:
         self.over: trio.Event = trio.Event()
         self.worker = worker
+        self.waiting_since = math.inf  # for the worker; it is not its fault when nobody sends or takes
         self._number = number
         self._deliver = deliver
         self._on_over = on_over
@@ -53,12 +56,16 @@ class Job:
         Raises VoiceError when the worker has failed or died, trio.ClosedResourceError when the job is over.
         """
         if not self.over.is_set():
+            self.waiting_since = trio.current_time()
             try:
                 await self.worker.send(encode(kind, self._number, payload))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 await self.over.wait()
             else:
                 return
+            finally:
+                if kind is not Kind.END:
+                    self.waiting_since = math.inf
         await self.result()
         raise trio.ClosedResourceError("the speech engine has finished this already")
 
@@ -84,7 +91,11 @@ class Job:
             case Kind.FAILED:
                 self.fail(VoiceError(f"the speech engine failed: {frame.payload.decode()}", code="worker_failed"))
             case _:
+                waiting = self.waiting_since < math.inf
+                self.waiting_since = math.inf
                 await self._deliver(frame)
+                if waiting:
+                    self.waiting_since = trio.current_time()
 
     def fail(self, failure: Exception) -> None:
         """End the job with an error, unless it is over."""
@@ -150,6 +161,10 @@ class _Worker:
         if self._job is not None:
             self._job.fail(failure)
 
+    def give_up(self, complaint: str) -> None:
+        self._complaint = complaint
+        self.kill()
+
     def kill(self) -> None:
         # It leads a session of its own, and flite, which it may have started, is of its group.
         if self.is_alive():
@@ -187,6 +202,7 @@ class Pool:
         the job is over abandons it. Cancel-safe. Raises VoiceError.
         """
         job = await self._begin(deliver, on_over)
+        self._nursery.start_soon(self._watch, job)
         try:
             await job.send(Kind.BEGIN, json.dumps(dict(settings)).encode())
             yield job
@@ -247,6 +263,15 @@ class Pool:
         finally:
             await worker.stop()  # noqa: ASYNC102 - it shields itself, for a bounded time
             worker.fail(trio.ClosedResourceError(f"the speech engine {self._engine} was closed"))
+
+    async def _watch(self, job: Job) -> None:
+        while not job.over.is_set():
+            now = trio.current_time()
+            if now - job.waiting_since >= _PROGRESS_WITHIN:
+                job.worker.give_up(f"no progress within {_PROGRESS_WITHIN:g} s")
+                return
+            with trio.move_on_at(min(job.waiting_since, now) + _PROGRESS_WITHIN):
+                await job.over.wait()
 
     async def _abandon(self, job: Job) -> None:
         with trio.move_on_after(_ANSWER_WITHIN), suppress(VoiceError, trio.ClosedResourceError):

@@ -34,6 +34,7 @@ _READ_BYTES: Final = 64 * 1024
 _QUEUE: Final = 64  # frames; a full queue would keep trio-websocket from answering pings
 _BODY_SHOWN: Final = 2000
 _LEAST_SECRET: Final = 8
+_HIDDEN: Final = "…"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _KEEP_ALIVE: Final = (
     ("TCP_KEEPIDLE", 20),
@@ -74,7 +75,14 @@ async def open_websocket(target: Target, /) -> AsyncIterator[Transport]:
 class WebSocketTransport:
     """A connection over trio-websocket, of either side. `over` is set once nothing is read any more."""
 
-    def __init__(self, websocket: trio_websocket.WebSocketConnection, stream: _WatchedStream, over: trio.Event) -> None:
+    def __init__(
+        self,
+        websocket: trio_websocket.WebSocketConnection,
+        stream: _WatchedStream,
+        over: trio.Event,
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self._secrets = secrets
         self._websocket = websocket
         self._stream = stream
         self._over = over
@@ -95,7 +103,7 @@ class WebSocketTransport:
             message: str | bytes = await self._websocket.get_message()
         except trio_websocket.ConnectionClosed:
             raise self._lost() from None
-        return message
+        return self._without_secrets(message) if isinstance(message, str) else message
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Exchange close frames. Never raises; set a time limit, for the peer may never answer."""
@@ -114,7 +122,16 @@ class WebSocketTransport:
 
     def _lost(self) -> ConnectionLost:
         closed = self._websocket.closed
-        return ConnectionLost(closed.code, closed.reason or "") if closed else ConnectionLost(ABNORMAL)
+        return (
+            ConnectionLost(closed.code, self._without_secrets(closed.reason or ""))
+            if closed
+            else ConnectionLost(ABNORMAL)
+        )
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text
 
 
 async def _run(
@@ -142,7 +159,7 @@ async def _run(
             )
             opened = True
             stream.opened()
-            task_status.started(WebSocketTransport(websocket, stream, over))
+            task_status.started(WebSocketTransport(websocket, stream, over, _secrets(target)))
     except BaseExceptionGroup as group:
         cancelled, failed = group.split(trio.Cancelled)
         if not isinstance(failed, Exception | None):
@@ -282,11 +299,16 @@ def _tls_message(target: Target, error: BaseException) -> str:
     )
 
 
+def _secrets(target: Target) -> tuple[str, ...]:
+    """What must not get into an event or a log when the server repeats it: the values of headers that may hold a key."""
+    values = (value.removeprefix("Bearer ") for name, value in target.headers if name.lower() != "user-agent")
+    return tuple(value for value in values if len(value) >= _LEAST_SECRET)
+
+
 def _refused(target: Target, status: int, body: bytes) -> ConnectionFailed:
     text = body[:_BODY_SHOWN].decode(errors="replace")
-    for _, value in target.headers:  # a server that repeats the key must not put it into somebody's log
-        if len(secret := value.removeprefix("Bearer ")) >= _LEAST_SECRET:
-            text = text.replace(secret, "…")
+    for secret in _secrets(target):
+        text = text.replace(secret, _HIDDEN)
     hint = {
         401: "; check the API key",
         403: "; this key may not use it",
