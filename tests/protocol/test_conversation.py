@@ -179,6 +179,21 @@ def test_a_race_that_is_known_only_by_its_refusal() -> None:
     assert settled.value.transcript == "for you"
 
 
+def test_the_answer_that_the_detection_owes_is_not_taken_for_ours() -> None:
+    """Nobody knows yet whether the server repeats metadata, and our create comes only after its answer is done."""
+    driver = Driver(detection=VAD)
+    ticket, _ = driver.ask()
+    driver.started()
+    driver.stopped()
+    driver.committed()
+    driver.created("theirs", ours=False)
+    assert driver.done("theirs").settled == []
+    driver.message()
+    driver.created("r1")
+    driver.said("r1", "m", "Yours.")
+    assert reply_of(driver.done("r1"), ticket).transcript == "Yours."
+
+
 def test_a_refusal_that_names_no_event_can_only_mean_the_create_in_flight() -> None:
     driver = Driver().answering("r0")
     driver.done("r0")

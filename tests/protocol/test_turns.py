@@ -97,6 +97,8 @@ def test_without_detection_the_answer_is_asked_for_with_the_commit(script: str, 
         pytest.param("started commit ended_while_answering empty", 1, id="the server could not answer: somebody spoke"),
         pytest.param("started commit taken commit taken", 2, id="two turns"),
         pytest.param("commit answered taken", 0, id="somebody answered since we committed"),
+        pytest.param("started ended answered commit taken commit taken", 1, id="the silence after a turn counts once"),
+        pytest.param("taken", 0, id="what somebody else has committed"),
         pytest.param("commit ours taken", 1, id="a create of ours that was sent before is no answer to it"),
     ],
 )
@@ -120,7 +122,8 @@ def test_with_detection_there_is_one_answer_whoever_noticed_first(script: str, a
     ],
 )
 def test_with_detection_that_creates_no_response_the_asking_is_ours(script: str, asks: int) -> None:
-    assert Scene(create=False).play(script).asks == asks
+    scene = Scene(create=False).play(script)
+    assert (scene.asks, scene.surprises) == (asks, 0)
 
 
 def test_an_empty_commit_that_no_detection_explains_is_an_error() -> None:
@@ -141,12 +144,28 @@ def test_detection_is_on_unless_the_server_says_otherwise() -> None:
     turns = Turns()
     assert turns.detection
     assert turns.interrupts
+    turns.detected("u")
+    assert not turns.committed("u", busy=False)
+    assert turns.theirs
     turns.configured(create=None, interrupt=None)
     assert turns.interrupts
     turns.configured(create=False, interrupt=False)
     assert not turns.interrupts
     turns.switched_off()
     assert not turns.detection
+
+
+def test_an_item_id_that_is_used_again_is_another_item() -> None:
+    scene = Scene().play("started ended answered started commit")
+    assert scene.turns.committed("item_1", busy=False)
+
+
+def test_the_server_owes_an_answer_until_it_is_given() -> None:
+    scene = Scene().play("started ended")
+    assert scene.turns.theirs
+    assert not scene.play("answered").turns.theirs
+    assert not Scene(create=False).play("started ended").turns.theirs
+    assert not Scene().play("started ended_while_answering").turns.theirs
 
 
 def test_commits_under_way_survive_a_change_of_detection() -> None:

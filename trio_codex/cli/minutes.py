@@ -106,7 +106,7 @@ class Minutes:
     def _note_speech(self, event: SessionEvent, turn: Turn) -> None:
         match event:
             case InputTranscriptEvent(transcript=words, final=True):
-                turn.user = f"{turn.user} {words}" if turn.user else words
+                turn.user = f"{turn.user or ''} {words}".strip()
                 self._console.line("user", f"you: {words}")
             case AgentStartEvent(agent):
                 self._more_to_come = False
