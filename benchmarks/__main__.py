@@ -17,7 +17,9 @@ from benchmarks.scenarios import SCENARIOS, TINY, Effort
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="trio_codex beside others, in one run")
-    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="may be given several times; default: all")
+    parser.add_argument(
+        "--scenario", action="append", choices=SCENARIOS, help="may be given several times; default: all"
+    )
     parser.add_argument("--contestant", action="append", choices=CONTESTANTS, help="the same; the first is compared to")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--sessions", type=int, help="of duplex and memory")

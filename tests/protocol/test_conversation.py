@@ -18,6 +18,7 @@ from trio_codex.events import (
 from trio_codex.protocol import (
     AssistantMessage,
     Conversation,
+    ConversationItemDelete,
     Note,
     Reply,
     ResponseParams,
@@ -41,8 +42,9 @@ def test_opening_sends_the_settings_without_waiting_for_the_server() -> None:
     assert step.only(StartTimer).seconds == 10.0
     assert driver.server("session.created", session={"type": "realtime", "id": "sess_7"}).settled == []
     assert driver.conversation.session_id == "sess_7"
-    (settled,) = driver.updated().settled
+    (settled,) = driver.server("session.updated", session={"type": "realtime"}).settled
     assert (settled.ticket, settled.error) == (ticket, None)
+    assert driver.conversation.session_id == "sess_7"
 
 
 def test_opening_sends_the_items_to_start_with() -> None:
@@ -250,6 +252,16 @@ def test_ask_gives_the_words_the_audio_the_usage_and_the_items() -> None:
     (answer,) = reply.items
     assert isinstance(answer, AssistantMessage)
     assert answer.id == "m"
+
+
+def test_the_items_of_an_answer_are_there_even_if_its_end_does_not_tell_them() -> None:
+    driver = Driver()
+    ticket, _ = driver.ask()
+    driver.created("r1")
+    driver.called("r1", "c1")
+    driver.done("r1", output=None)
+    (item,) = reply_of(driver.tool_ended("c1", respond=False), ticket).items
+    assert item.type == "function_call"
 
 
 def test_ask_goes_on_over_the_tools() -> None:
@@ -642,7 +654,8 @@ def test_an_update_that_is_refused_or_never_answered_raises() -> None:
 
 def test_a_raw_event_gets_an_id_and_keeps_its_own() -> None:
     driver = Driver()
-    assert driver.raw(type="conversation.item.delete", item_id="x").sent[0]["event_id"]
+    event_id, effects = driver.conversation.send_raw(ConversationItemDelete(item_id="x"))
+    assert driver.verb(effects).sent[0]["event_id"] == event_id
     step = driver.raw(type="conversation.item.delete", item_id="x", event_id="mine")
     assert step.sent == [{"type": "conversation.item.delete", "item_id": "x", "event_id": "mine"}]
 

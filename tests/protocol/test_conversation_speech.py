@@ -21,7 +21,7 @@ from trio_codex.events import (
     SpeechStartedEvent,
     SpeechStoppedEvent,
 )
-from trio_codex.protocol import Play, SessionSettings, StopPlayback
+from trio_codex.protocol import Play, ResponseParams, SessionSettings, StopPlayback
 from trio_codex.protocol.hearing import PIECE_BYTES
 
 EMPTY = "input_audio_buffer_commit_empty"
@@ -51,6 +51,14 @@ def test_half_a_sample_waits_for_its_other_half() -> None:
         [b"\x01\x02"],
         [b"\x03\x04"],
     ]
+
+
+def test_half_a_sample_survives_an_update_of_the_session() -> None:
+    driver = Driver()
+    driver.verb(driver.conversation.hear(b"\x01"))
+    driver.updated(format={"type": "audio/pcm", "rate": 24000})
+    (frame,) = driver.verb(driver.conversation.hear(b"\x02")).sent
+    assert base64.b64decode(frame["audio"]) == b"\x01\x02"
 
 
 def test_a_long_piece_goes_in_several_frames() -> None:
@@ -83,7 +91,7 @@ def test_cleared_audio_is_not_there_to_commit() -> None:
 
 def test_raw_audio_counts() -> None:
     driver = Driver()
-    driver.raw(type=APPEND, audio=base64.b64encode(bytes(100 * MS)).decode())
+    assert driver.raw(type=APPEND, audio=base64.b64encode(bytes(100 * MS)).decode()).types == [APPEND]
     assert driver.hear(0, commit=True).types == [COMMIT, "response.create"]
 
 
@@ -130,6 +138,20 @@ def test_the_asking_is_ours_when_the_detection_creates_no_response() -> None:
     driver.stopped("u1")
     assert driver.committed("u1").types == []
     assert driver.refused(commit["event_id"], EMPTY).types == ["response.create"]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_turn_that_was_answered_meanwhile_needs_no_answer(beside: bool) -> None:
+    driver = Driver(detection={**VAD, "create_response": False})
+    driver.started("u1")
+    commit = driver.hear(500, commit=True).frame(COMMIT)
+    driver.stopped("u1")
+    driver.committed("u1")
+    driver.verb(driver.conversation.respond(ResponseParams(conversation="none") if beside else None)[1])
+    driver.created("r1", conversation=None if beside else "conv_1")
+    assert driver.refused(commit["event_id"], EMPTY).types == (["response.create"] if beside else [])
+    driver.done("r1", conversation_id=None if beside else "conv_1")
+    assert driver.creates == 1 + beside
 
 
 def test_the_answer_is_ours_when_the_server_could_not_give_it() -> None:

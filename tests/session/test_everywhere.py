@@ -193,7 +193,7 @@ def leaves(error: BaseException | None) -> list[BaseException]:
 # --- and what happens to it ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])  # one order of the scheduler; each costs 360 conversations
 def test_the_users_task_is_cancelled_at_every_step(seed: int) -> None:
     for at in steps_of(seed):
         run = Run()
@@ -202,7 +202,7 @@ def test_the_users_task_is_cancelled_at_every_step(seed: int) -> None:
         assert run.goodbye == (1000 if run.session else 1006), f"at step {at}"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])  # one order of the scheduler; each costs 360 conversations
 def test_everything_is_cancelled_at_every_step(seed: int) -> None:
     for at in steps_of(seed):
         run = Run()
@@ -210,7 +210,7 @@ def test_everything_is_cancelled_at_every_step(seed: int) -> None:
         assert leaves(run.error) == [], f"at step {at}"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])  # one order of the scheduler; each costs 360 conversations
 def test_the_block_is_left_at_every_step(seed: int) -> None:
     for at in steps_of(seed):
         run = Run()
