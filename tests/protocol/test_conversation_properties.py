@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -443,13 +443,17 @@ class UnkindServer(RacingServer):
         self.server.say(frame, **fields[frame])
 
 
+MORE = settings(max_examples=3 * settings().max_examples)
+"""These find more than most, and run fast."""
+
+
 def test_a_lawful_server() -> None:
-    run_state_machine_as_test(LawfulServer)
+    run_state_machine_as_test(LawfulServer, settings=MORE)
 
 
 def test_a_server_whose_detection_races_ours() -> None:
-    run_state_machine_as_test(RacingServer)
+    run_state_machine_as_test(RacingServer, settings=MORE)
 
 
 def test_an_unkind_server() -> None:
-    run_state_machine_as_test(UnkindServer)
+    run_state_machine_as_test(UnkindServer, settings=MORE)

@@ -43,7 +43,7 @@ class Job:
     def __init__(self, worker: _Worker, number: int, deliver: Deliver, on_over: Callable[[], None]) -> None:
         self.over: trio.Event = trio.Event()
         self.worker = worker
-        self.waiting_since = math.inf  # for the worker; it is not its fault when nobody sends or takes
+        self.waiting_since: float = math.inf  # for the worker; it is not its fault when nobody sends or takes
         self._number = number
         self._deliver = deliver
         self._on_over = on_over
