@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import nox
@@ -65,3 +66,9 @@ def examples(session: nox.Session) -> None:
     """Every example against the local server."""
     install(session, "test")
     session.run("pytest", "tests/test_examples.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """trio_codex measured beside others, each in an environment of its own. Takes minutes and wants a quiet machine."""
+    session.run(sys.executable, "-m", "benchmarks", *session.posargs)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--scenario …] [--contestant …] [--repetitions N] [--tiny] [--json FILE]`."""
+"""`python -m benchmarks [--scenario …] [--contestant …] [--repetitions N] [--sessions N] [--tiny] [--here] [--json FILE]`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--sessions", type=int, help="of duplex and memory")
     parser.add_argument("--tiny", action="store_true", help="next to nothing, to see that it works")
+    parser.add_argument("--here", action="store_true", help="in this interpreter, not in environments of their own")
     parser.add_argument("--json", type=Path, default=KEPT / "results.json", help="default: %(default)s")
     given = parser.parse_args()
     effort = TINY if given.tiny else Effort()
     if given.sessions is not None:
         effort = replace(effort, sessions=given.sessions)
-    pythons = {name: interpreter(CONTESTANTS[name]) for name in given.contestant or CONTESTANTS}
+    names = given.contestant or list(CONTESTANTS)
+    pythons = {name: Path(sys.executable) if given.here else interpreter(CONTESTANTS[name]) for name in names}
     results = contest(pythons, given.scenario or list(SCENARIOS), effort, 1 if given.tiny else given.repetitions, _tell)
     write_json(given.json, results, effort)
     print(table(results, effort))

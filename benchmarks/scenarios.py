@@ -23,19 +23,19 @@ Figures = dict[str, float]
 _CHUNK_MS: Final = 20
 _CHUNK: Final = bytes(range(1, 241)) * (48 * _CHUNK_MS // 240)
 _BYTES_PER_HOUR: Final = 48_000 * 3600
-_SETTLED_S: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done in one run."""
+    """How much is done in one run. `settling`: seconds of silence before something is measured."""
 
     rounds: int = 200
     sessions: int = 100
     seconds: float = 10.0
+    settling: float = 1.0
 
 
-TINY: Final = Effort(rounds=3, sessions=4, seconds=0.5)
+TINY: Final = Effort(rounds=3, sessions=3, seconds=0.3, settling=0.1)
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,14 @@ async def duplex(client: Client, url: str, effort: Effort) -> Figures:
     opened: list[Call] = []
     delays: list[int] = []
     received = sent = 0
-    begin = float("inf")
+    begin, used = float("inf"), 0.0
 
     async def conversation(index: int) -> None:
         await _wait_for(client, lambda: len(opened) == index)
         async with client.open(url) as call:
             opened.append(call)
             await _wait_for(client, lambda: begin < float("inf"))
-            await client.sleep_until(begin - _SETTLED_S + index / effort.sessions * 0.1)
+            await client.sleep_until(begin - effort.settling + index / effort.sessions * 0.1)
             await call.say("talk")
             await client.at_once([lambda: call.listen(heard), lambda: speak(call, index)])
 
@@ -121,23 +121,22 @@ async def duplex(client: Client, url: str, effort: Effort) -> Figures:
 
     async def speak(call: Call, index: int) -> None:
         nonlocal sent
-        due = begin - _SETTLED_S / 2 + index / effort.sessions * _CHUNK_MS / 1000
+        due = begin - effort.settling / 2 + index / effort.sessions * _CHUNK_MS / 1000
         while due < begin + effort.seconds:
             await client.sleep_until(due)
             await call.send_audio(_CHUNK)
-            sent += due >= begin
+            sent += begin <= time.monotonic() < begin + effort.seconds
             due += _CHUNK_MS / 1000
 
     async def watch() -> None:
         nonlocal begin, used
         await _wait_for(client, lambda: len(opened) == effort.sessions)
-        begin = time.monotonic() + 2 * _SETTLED_S
+        begin = time.monotonic() + 2 * effort.settling
         await client.sleep_until(begin)
         used = _cpu()
         await client.sleep_until(begin + effort.seconds)
         used = _cpu() - used
 
-    used = 0.0
     conversations: list[Job] = [lambda index=index: conversation(index) for index in range(effort.sessions)]  # type: ignore[misc]
     await client.at_once([watch, *conversations])
     spoken = sent * len(_CHUNK) / (effort.seconds * 48_000 * effort.sessions)
@@ -156,7 +155,7 @@ async def idle_memory(client: Client, url: str, effort: Effort) -> Figures:
         nonlocal opened, before
         await _wait_for(client, lambda: opened == index)
         if index == first:
-            before = await _settled_memory(client)
+            before = await _memory(client, effort)
         async with client.open(url):
             opened += 1
             await _wait_for(client, lambda: over)
@@ -164,7 +163,7 @@ async def idle_memory(client: Client, url: str, effort: Effort) -> Figures:
     async def watch() -> None:
         nonlocal over, after
         await _wait_for(client, lambda: opened == first + effort.sessions)
-        after = await _settled_memory(client)
+        after = await _memory(client, effort)
         over = True
 
     holders: list[Job] = [lambda index=index: hold(index) for index in range(first + effort.sessions)]  # type: ignore[misc]
@@ -177,9 +176,9 @@ async def _wait_for(client: Client, true: Callable[[], bool]) -> None:
         await client.sleep_until(time.monotonic() + 0.01)
 
 
-async def _settled_memory(client: Client) -> float:
-    """The resident memory in KiB."""
-    await client.sleep_until(time.monotonic() + _SETTLED_S)
+async def _memory(client: Client, effort: Effort) -> float:
+    """The resident memory in KiB, after a silence."""
+    await client.sleep_until(time.monotonic() + effort.settling)
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024

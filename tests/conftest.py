@@ -30,7 +30,7 @@ settings.register_profile(
 settings.register_profile(
     "thorough",
     parent=settings.get_profile("quick"),
-    max_examples=1500,
+    max_examples=600,
     stateful_step_count=80,
 )
 settings.load_profile("quick")
