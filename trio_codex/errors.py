@@ -51,7 +51,10 @@ class ConnectionLost(TrioCodexError):  # noqa: N818 - the name is part of the pu
 
 
 class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the public face
-    """The server answered a request with an error. `type`, `code` and `param` are the server's, `event_id` names our event."""
+    """The server answered a request with an error. `type`, `code` and `param` are the server's, `event_id` names our event.
+
+    Of an HTTP request, `status` is its status, `request_id` the server's name for it, `retry_after` the seconds to wait, if it said so.
+    """
 
     def __init__(
         self,
@@ -61,12 +64,18 @@ class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the pub
         code: str | None = None,
         param: str | None = None,
         event_id: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.type = type
         self.code = code
         self.param = param
         self.event_id = event_id
+        self.status = status
+        self.request_id = request_id
+        self.retry_after = retry_after
 
 
 class ProtocolError(TrioCodexError):

@@ -53,7 +53,7 @@ class Calls:
         self._updates = updates
         self._state: handoffs.State = handoffs.Settled(briefing)
         self._target: Briefing | None = None  # whose settings go out as soon as nobody answers
-        self._refusal: dict[str, str | None] = {}
+        self._refusal: dict[str, Any] = {}
         self._redirect: str | None = None  # the ticket of the `update_agent` under way
         self._open: dict[str, tuple[ToolCall, _Batch]] = {}
         self._batches: dict[Running, _Batch] = {}
@@ -175,7 +175,7 @@ class Calls:
         """The server acknowledged the target's settings."""
         self._step(handoffs.Updated())
 
-    def apply_refused(self, reason: str, **details: str | None) -> None:
+    def apply_refused(self, reason: str, **details: Any) -> None:
         """The server refused the target's settings, or did not answer; `details` are those of its error."""
         self._refusal = details
         self._step(handoffs.Refused(reason))

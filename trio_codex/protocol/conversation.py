@@ -245,7 +245,7 @@ class Conversation:
         if audio.output is not None and audio.output.format is not None:
             self._answers.playback.audio_format = format_of(audio.output.format)
 
-    def _update_failed(self, update: Update, message: str, **details: str | None) -> None:
+    def _update_failed(self, update: Update, message: str, **details: Any) -> None:
         if update.purpose is Purpose.HANDOFF:
             self._calls.apply_refused(message, **details)
         opening_timeout = update.purpose is Purpose.OPENING and details.get("code") == "timeout"
