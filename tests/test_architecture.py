@@ -34,7 +34,7 @@ LAYERS = [
         "trust",
     },
     {"protocol", "speech"},
-    {"transport"},
+    {"transport", "tool_running"},
     {"session", "diagnostics", "server", "mcp"},
     {"device", "testing"},
     {"cli", "__main__"},

@@ -11,8 +11,8 @@ import trio
 
 from trio_codex import Agent, Session, Tool, open_realtime_session, tool
 from trio_codex.protocol import ConversationItemCreate, ResponseCreate
-from trio_codex.session.tool_runner import THREADS
 from trio_codex.testing import Call, Line, answer, scripted
+from trio_codex.tool_running import THREADS
 from trio_codex.transport import Target, Transport
 
 CLOCK = "real"

@@ -21,7 +21,8 @@ from trio_codex.session.body import Body
 from trio_codex.session.services import Services
 from trio_codex.session.session import BUFFER, Session
 from trio_codex.session.shell import Shell
-from trio_codex.session.tool_runner import ToolRunner, brief
+from trio_codex.session.tool_runner import ToolRunner
+from trio_codex.tool_running import brief
 from trio_codex.transport import Connector
 from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
 

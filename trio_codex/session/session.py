@@ -34,7 +34,8 @@ from trio_codex.session.playback import PlaybackReports, Speaker
 from trio_codex.session.services import Services
 from trio_codex.session.shell import Shell
 from trio_codex.session.streams import EventStream
-from trio_codex.session.tool_runner import ToolRunner, brief
+from trio_codex.session.tool_runner import ToolRunner
+from trio_codex.tool_running import brief
 
 Content: TypeAlias = str | Sequence[ContentPart | Mapping[str, Any] | str]
 """What can be said in writing: a text, or parts (texts, images) as values or as the wire writes them."""
@@ -252,7 +253,7 @@ class Session:
         """Calls that the API makes are decided by an item, calls that run here by their task."""
         effects = self._conversation.decide(call_id, approved=approved, message=message)
         if effects is None:
-            self._tools.decide(call_id, approved=approved, message=message)
+            self._tools.approvals.decide(call_id, approved=approved, message=message)
         else:
             self._shell.perform(effects)
 

@@ -1,0 +1,194 @@
+"""One call of a tool, from the model's arguments to the text that the model reads; and the callables of a handoff.
+
+Owns what does not depend on where the call came from: approval, time limits, threads for sync functions, and the text when there is
+no result. Sessions and text workflows run their calls through here, so a tool behaves alike in both. Sync functions run in threads
+under a limiter; one that does not end by the time its call does is abandoned and logged by name. Whose tasks and cancel scopes the calls
+have, and what becomes of the text, is the caller's business.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+import attrs
+import trio
+
+from trio_codex.agent import Agent, resolve_instructions
+from trio_codex.errors import LocalProtocolError, ToolError
+from trio_codex.protocol import Briefing, ToolCall
+from trio_codex.tools import (
+    APPROVAL_TIMED_OUT,
+    CANCELLED,
+    REJECTED,
+    TIMED_OUT,
+    TOO_LONG,
+    Invocation,
+    Tool,
+    ToolContext,
+    failure_text,
+    serialize,
+)
+
+__all__ = [
+    "LONGEST_OUTPUT",
+    "THREADS",
+    "Approvals",
+    "RunSync",
+    "ToolBench",
+    "brief",
+    "nothing_but_cancelled",
+    "prepare_handoff",
+]
+
+_log: Final = logging.getLogger("trio_codex.tools")
+
+LONGEST_OUTPUT: Final = 1024 * 1024
+"""Characters of a tool's result; the API takes frames of some MiB, and models far less."""
+
+THREADS: Final = 16
+"""Sync tools that run at the same time, per session; more wait."""
+
+
+class RunSync(Protocol):
+    """How a blocking function is run; the testing kit brings one for virtual time."""
+
+    def __call__(self, function: Callable[[], Any], /) -> Awaitable[Any]:
+        """Run it and give its value."""
+        ...
+
+
+@attrs.define(eq=False)
+class _Approval:
+    approved: bool
+    decided: trio.Event = attrs.field(factory=trio.Event)
+    message: str = APPROVAL_TIMED_OUT
+
+
+class Approvals:
+    """The calls that wait for somebody's approval. `ask` tells the user that one does."""
+
+    def __init__(self, ask: Callable[[ToolCall, Tool], None]) -> None:
+        self._ask = ask
+        self._waiting: dict[str, _Approval] = {}
+
+    def decide(self, call_id: str, *, approved: bool, message: str | None = None) -> None:
+        """Approve or reject a call that waits. Raises LocalProtocolError when none does under this id."""
+        approval = self._waiting.get(call_id)
+        if approval is None or approval.decided.is_set():
+            raise LocalProtocolError(
+                f"no tool call {call_id!r} waits for approval; it may have been decided by its deadline"
+            )
+        approval.approved = approved
+        approval.message = message or REJECTED
+        approval.decided.set()
+
+    async def refusal(self, call: ToolCall, tool: Tool) -> str | None:
+        """Wait until the call is decided, by somebody or by its deadline: None, or the text for the model if it may not run."""
+        approval = self._waiting[call.call_id] = _Approval(approved=tool.approval_default == "approve")
+        self._ask(call, tool)
+        try:
+            limit = tool.approval_timeout
+            with trio.move_on_after(limit) if limit is not None else trio.CancelScope():
+                await approval.decided.wait()
+        finally:
+            del self._waiting[call.call_id]
+        return None if approval.approved else approval.message
+
+
+class ToolBench:
+    """Where the calls of one session or workflow are made. `context` is its user's; `run_sync` replaces the threads."""
+
+    def __init__(self, context: Any, approvals: Approvals, run_sync: RunSync | None = None) -> None:
+        self.context = context
+        self.approvals = approvals
+        self._run_sync = run_sync or self._in_thread
+        self._limiter = trio.CapacityLimiter(THREADS)
+
+    async def output(self, call: ToolCall, tool: Tool) -> str:
+        """Make a call and give the text for the model, whatever happens; cancelling it cancels the tool."""
+        try:
+            invocation = tool.bind(call.arguments, ToolContext(self.context, call.agent, call.call_id))
+            if await invocation.needs_approval():
+                refusal = await self.approvals.refusal(call, tool)
+                if refusal is not None:
+                    return refusal
+            with trio.move_on_after(tool.timeout) if tool.timeout is not None else trio.CancelScope() as limit:
+                return _bounded(serialize(await self._call(tool, invocation)))
+            if limit.cancelled_caught:
+                assert tool.timeout is not None
+                return TIMED_OUT.format(seconds=tool.timeout)
+        except Exception as error:
+            if not isinstance(error, ToolError):
+                _log.info("the tool %s raised %s", tool.name, type(error).__name__)
+            return failure_text(error)
+        return CANCELLED
+
+    async def _call(self, tool: Tool, invocation: Invocation) -> Any:
+        if tool.is_async:
+            return await invocation()
+        gate = threading.Lock()  # whoever passes it first decides whether the function runs at all
+
+        def run() -> Any:
+            return invocation() if gate.acquire(blocking=False) else None
+
+        try:
+            return await self._run_sync(run)
+        except trio.Cancelled:
+            if not gate.acquire(blocking=False):
+                _log.warning("the sync tool %s was abandoned: its thread runs on until the function returns", tool.name)
+            raise
+
+    async def _in_thread(self, function: Callable[[], Any], /) -> Any:
+        return await trio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=self._limiter)
+
+
+# --- agents and handoffs -----------------------------------------------------------------------------------------------
+
+
+async def brief(agent: Agent, context: Any) -> Briefing:
+    """Resolve an agent for one session: instructions, and what of its tools and handoffs is enabled. Raises what its callables raise."""
+    return Briefing(
+        agent=agent,
+        instructions=await resolve_instructions(agent, context),
+        tools=tuple([tool for tool in agent.tools if await tool.enabled(context, agent)]),
+        handoffs=tuple([handoff for handoff in agent.resolved_handoffs() if await handoff.enabled(context, agent)]),
+    )
+
+
+async def prepare_handoff(call: ToolCall, context: Any, check: Callable[[Briefing], None]) -> Briefing | str:
+    """Run the callables of a handoff and `check` its target: the target's briefing, or the text that says why not."""
+    assert call.handoff is not None
+    try:
+        with nothing_but_cancelled(call):
+            await call.handoff.notify(context, call.handoff.read_input(call.arguments.strip() or "{}"))
+            target = await brief(call.handoff.target, context)
+            check(target)
+            return target
+    except Exception as error:
+        _log.info("the handoff %s raised %s", call.name, type(error).__name__)
+        return failure_text(error).removeprefix("Error: ")
+
+
+@contextmanager
+def nothing_but_cancelled(call: ToolCall) -> Iterator[None]:
+    """A call that fails while it is being cancelled is cancelled: nobody is left to be told of the failure."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        cancelled, rest = group.split(trio.Cancelled)
+        if cancelled is None or (rest is not None and not isinstance(rest, Exception)):
+            raise
+        if rest is not None:
+            _log.warning("%s was cancelled and failed as it ended: %r", call.name, rest.exceptions)
+        raise cancelled from None
+
+
+def _bounded(output: str) -> str:
+    """One tool that returns too much must not cost the connection, nor the model its context."""
+    if len(output) <= LONGEST_OUTPUT:
+        return output
+    return TOO_LONG.format(length=len(output), limit=LONGEST_OUTPUT)
