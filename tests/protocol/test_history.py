@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.protocol.cost import counted
 from trio_codex.protocol import AssistantMessage, ContentPart, FunctionCall, UnknownItem, UserMessage
 from trio_codex.protocol.history import HEARD, ROOT, SPOKEN, WRITTEN, History
 
@@ -275,26 +275,16 @@ def test_items_that_did_not_change_are_the_same_objects() -> None:
 def test_an_hour_of_conversation_costs_the_same_from_beginning_to_end() -> None:
     """3,600 items and 100,000 deltas, looked at after each item: function calls are counted, not time."""
 
-    def live(history: History, first: int, last: int) -> int:
-        calls = 0
-
-        def count(frame: object, event: str, argument: object) -> None:
-            nonlocal calls
-            calls += event in ("call", "c_call")
-
-        sys.setprofile(count)
-        try:
-            for number in range(first, last):
-                history.put(message(f"i{number}", role="assistant"), f"i{number - 1}" if number else ROOT)
-                for _ in range(28):
-                    history.delta(f"i{number}", 0, "word ", SPOKEN)
-                history.put(message(f"i{number}", "the whole text", role="assistant"), done=True)
-                assert len(history.items) == number + 1
-        finally:
-            sys.setprofile(None)
-        return calls
-
     history = History()
-    first, second = live(history, 0, 1800), live(history, 1800, 3600)
+
+    def live(first: int, last: int) -> None:
+        for number in range(first, last):
+            history.put(message(f"i{number}", role="assistant"), f"i{number - 1}" if number else ROOT)
+            for _ in range(28):
+                history.delta(f"i{number}", 0, "word ", SPOKEN)
+            history.put(message(f"i{number}", "the whole text", role="assistant"), done=True)
+            assert len(history.items) == number + 1
+
+    first, second = counted(lambda: live(0, 1800)), counted(lambda: live(1800, 3600))
     assert second <= first * 1.01
     assert all(not part.pieces for entry in history._entries.values() for part in entry.parts.values())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
 import attrs
 
+from tests.protocol.cost import counted
 from tests.protocol.driver import MS, REQUEST_KEY, brief, greeter
 from trio_codex.protocol import (
     AssistantMessage,
@@ -104,22 +104,6 @@ class Call:
         self.said(ResponseOutputAudioDone(**place))
         said = ContentPart(type="output_audio", transcript="word " * 28)
         self.item(AssistantMessage(id=item_id, content=(said,), status="completed"), done=True)
-
-
-def counted(work: Callable[[], None]) -> int:
-    """How many functions, Python's own included, are called meanwhile."""
-    calls = 0
-
-    def count(frame: object, event: str, argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 def entries(root: object) -> int:

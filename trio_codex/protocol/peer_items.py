@@ -2,11 +2,13 @@
 
 An item is kept in the form in which events show it, without audio; the audio of its part lies beside it. Knows nothing
 of responses or of the client. Invariants: ids are unique; `previous_of` gives the neighbour in the list as it is now;
-at most `kept_audio` bytes of audio are held (the oldest goes first; its duration stays known).
+at most `kept_audio` bytes of audio are held whenever an item is added (the oldest goes first; its duration stays known).
+What is done with one item costs the same in a conversation of any length.
 """
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
@@ -44,7 +46,8 @@ class Record:
     """One item of the conversation. `words`: what was heard in a user's audio (None while the recogniser has not
     answered).
 
-    `reports_words`: the client wants transcription events of it. `truncated`: what comes later was never heard.
+    `reports_words`: the client wants transcription events of it. `truncated`: what comes later was never heard. `shelf`: where
+    its audio counts. `forgotten`: its audio is no longer kept.
     """
 
     item: OwnItem
@@ -55,6 +58,8 @@ class Record:
     awaits_words: bool = False
     reports_words: bool = False
     truncated: bool = False
+    shelf: Shelf | None = attrs.field(default=None, repr=False, eq=False)
+    forgotten: bool = False
 
     @property
     def id(self) -> str:
@@ -70,8 +75,10 @@ class Record:
         """More audio of this item."""
         if self.truncated:
             return
-        self.audio += data
         self.audio_bytes += len(data)
+        if not self.forgotten:
+            self.audio += data
+            self._weigh(len(data))
 
     def retrieved(self) -> OwnItem:
         """The item with its audio."""
@@ -89,8 +96,19 @@ class Record:
         """Nobody heard what comes after; the transcript goes, because nobody knows what it would be."""
         self.truncated = True
         self.audio_bytes = self.format.nbytes(audio_end_ms)
+        self._weigh(min(self.audio_bytes - len(self.audio), 0))
         del self.audio[self.audio_bytes :]
         self.transcribe(None)
+
+    def forget(self) -> None:
+        """The audio is no longer kept; how long it was is."""
+        self._weigh(-len(self.audio))
+        self.audio = bytearray()
+        self.forgotten = True
+
+    def _weigh(self, nbytes: int) -> None:
+        if self.shelf is not None:
+            self.shelf.held += nbytes
 
     def _with_audio_part(self, **changes: Any) -> OwnItem:
         if not isinstance(self.item, (UserMessage, AssistantMessage)):
@@ -102,26 +120,56 @@ class Record:
         return attrs.evolve(self.item, content=content)
 
 
+class Shelf:
+    """The audio of a conversation: how much is held, and whose it is, the oldest first."""
+
+    def __init__(self, room: int) -> None:
+        self.held: int = 0  # bytes
+        self._room = room
+        self._records: OrderedDict[str, Record] = OrderedDict()
+
+    def put(self, record: Record) -> None:
+        """A record comes, with the audio that it has and may yet get. What is too much is forgotten."""
+        self._records[record.id] = record
+        record.shelf = self
+        self.held += len(record.audio)
+        while self.held > self._room:
+            oldest = next(iter(self._records.values()))
+            oldest.forget()
+            self.take(oldest)
+
+    def take(self, record: Record) -> None:
+        """A record goes, and its audio with it."""
+        if self._records.pop(record.id, None) is not None:
+            record.shelf = None
+            self.held -= len(record.audio)
+
+
 class ItemList:
-    """The conversation in its order."""
+    """The conversation in its order: a ring of ids in which None stands between the last item and the first."""
 
     def __init__(self, *, kept_audio: int, at_most: int) -> None:
         self._records: dict[str, Record] = {}
-        self._order: list[str] = []
+        self._after: dict[str | None, str | None] = {None: None}
+        self._before: dict[str | None, str | None] = {None: None}
+        self._calls: Counter[str | None] = Counter()
+        self._shelf = Shelf(kept_audio)
         self._awaiting_words: dict[str, Record] = {}  # outlives deletion: a response may wait for them
-        self._kept_audio = kept_audio
         self._at_most = at_most
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._records
 
     def __iter__(self) -> Iterator[Record]:
-        return (self._records[item_id] for item_id in self._order)
+        item_id = self._after[None]
+        while item_id is not None:
+            yield self._records[item_id]
+            item_id = self._after[item_id]
 
     @property
     def last(self) -> str | None:
         """The id of the last item."""
-        return self._order[-1] if self._order else None
+        return self._before[None]
 
     def find(self, item_id: str) -> Record | None:
         """The item with this id."""
@@ -129,8 +177,7 @@ class ItemList:
 
     def previous_of(self, item_id: str) -> str | None:
         """The id of the item before this one, None at the head."""
-        place = self._place(item_id)
-        return self._order[place - 1] if place else None
+        return self._before[item_id]
 
     def link_of(self, item_id: str) -> dict[str, Any]:
         """The `previous_item_id` of an event about this item, as keyword arguments."""
@@ -146,20 +193,28 @@ class ItemList:
                 f"Error adding item: the previous item with id '{previous}' does not exist.",
                 "previous_item_id",
             )
-        if len(self._order) >= self._at_most:
+        if len(self._records) >= self._at_most:
             raise Refusal("conversation_full", f"The conversation holds {self._at_most} items; delete some first.")
 
     def add(self, record: Record, previous: str | None = None) -> None:
         """Put an item after `previous`: the head for "root", the end for None."""
-        place = {None: len(self._order), ROOT: 0}.get(previous)
-        self._order.insert(self._place(previous or "") + 1 if place is None else place, record.id)
+        before = self.last if previous is None else None if previous == ROOT else previous
+        after = self._after[before]
+        self._before[record.id], self._after[record.id] = before, after
+        self._after[before] = self._before[after] = record.id
         self._records[record.id] = record
-        self._forget_old_audio()
+        if isinstance(record.item, FunctionCall):
+            self._calls[record.item.call_id] += 1
+        self._shelf.put(record)
 
     def remove(self, item_id: str) -> None:
         """Take an item out."""
-        self._order.remove(item_id)
-        del self._records[item_id]
+        before, after = self._before.pop(item_id), self._after.pop(item_id)
+        self._after[before], self._before[after] = after, before
+        record = self._records.pop(item_id)
+        if isinstance(record.item, FunctionCall):
+            self._calls[record.item.call_id] -= 1
+        self._shelf.take(record)
 
     def ask_for_words(self, record: Record) -> FinishTranscribing:
         """What was said in a record, which need not be in the conversation, is wanted."""
@@ -176,20 +231,7 @@ class ItemList:
 
     def made_call(self, call_id: str) -> bool:
         """Whether there is a function call with this id."""
-        return any(isinstance(record.item, FunctionCall) and record.item.call_id == call_id for record in self)
-
-    def _place(self, item_id: str) -> int:
-        if self._order and self._order[-1] == item_id:
-            return len(self._order) - 1
-        return self._order.index(item_id)
-
-    def _forget_old_audio(self) -> None:
-        held = sum(len(record.audio) for record in self)
-        for record in self:
-            if held <= self._kept_audio:
-                return
-            held -= len(record.audio)
-            record.audio = bytearray()
+        return self._calls[call_id] > 0
 
 
 def spoken_by_user(item_id: str) -> UserMessage:
