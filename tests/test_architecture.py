@@ -18,6 +18,7 @@ LAYERS = [
     {"errors", "audio"},
     {
         "agent",
+        "body",
         "callables",
         "credentials",
         "docstrings",
@@ -35,12 +36,12 @@ LAYERS = [
     },
     {"protocol", "speech"},
     {"transport", "tool_running"},
-    {"session", "diagnostics", "server", "mcp"},
+    {"session", "voice", "diagnostics", "server", "mcp"},
     {"device", "testing"},
     {"cli", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-SEPARATE = [{"protocol", "speech"}, {"session", "diagnostics", "server"}]
+SEPARATE = [{"protocol", "speech"}, {"session", "voice", "diagnostics", "server"}]
 
 # The core is pure: no I/O, no clock, no randomness, no logging, no tasks.
 FORBIDDEN_IN_CORE = {

@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from trio_codex.body import Body
 from trio_codex.device import portaudio
 from trio_codex.device.bell import Bell
 from trio_codex.device.loudspeaker import Loudspeaker
@@ -20,7 +21,6 @@ from trio_codex.device.microphone import Microphone
 from trio_codex.errors import ConnectionLost, TrioCodexError
 from trio_codex.events import AudioEvent, AudioInterruptedEvent
 from trio_codex.session import EventStream, Session
-from trio_codex.session.body import Body
 
 CLOSING_LIMIT_S: Final = 2.0
 

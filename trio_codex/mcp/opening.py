@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypedDict, Unpack
 import trio
 
 from trio_codex.audio.extras import require
+from trio_codex.body import Body, leaves
 from trio_codex.errors import ConfigurationError, ConnectionFailed, TrioCodexError
 from trio_codex.mcp.calling import Connection, Offer
 from trio_codex.mcp.servers import ProcessServer, WebServer, reason_of
 from trio_codex.secret import Secret
-from trio_codex.session.body import Body, leaves
 from trio_codex.tools import Check, Tool, check_seconds
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import Any, cast, get_args
 import trio
 
 from trio_codex.agent import Agent
+from trio_codex.body import Body
 from trio_codex.credentials import Endpoint
 from trio_codex.errors import ConfigurationError, ConnectionLost, InternalError, RemoteProtocolError, TrioCodexError
 from trio_codex.events import HistoryItem
 from trio_codex.protocol import Conversation, Item, SessionSettings, structure
-from trio_codex.session.body import Body
 from trio_codex.session.services import Services
 from trio_codex.session.session import BUFFER, Session
 from trio_codex.session.shell import Shell

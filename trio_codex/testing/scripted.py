@@ -28,10 +28,10 @@ from typing import Any, TypeAlias
 import trio
 
 from trio_codex.agent import Agent
+from trio_codex.body import Body
 from trio_codex.credentials import Endpoint
 from trio_codex.errors import ConnectionFailed
 from trio_codex.session import Session, open_realtime_session
-from trio_codex.session.body import Body
 from trio_codex.testing.line import Line
 from trio_codex.transport import Target, Transport
 from trio_codex.transport.memory import MemoryTransport, memory_pair
