@@ -1,15 +1,22 @@
 """What can go wrong, as a tree, by whose fault it is.
 
-Every error of the library derives from `TrioCodexError`. A message says what happened and what to do; nothing secret is ever
-part of a message, a repr or a log line. Only this module defines exceptions that users are meant to catch.
+Every error of the library derives from `TrioCodexError` and answers the same questions: what happened (`what`), whose fault it is
+(`fault`), whether the same again may work (`retryable`, `retry_after`), what to do (`advice`), and what to quote when asking the service
+about it (`session_id`, `request_id`, `event_id`, as far as known). What the service's codes and statuses mean is in `verdicts`. Nothing
+secret is ever part of a message, a repr or a log line. Only this module defines exceptions that users are meant to catch.
 """
 
 from __future__ import annotations
+
+from typing import Literal
+
+from trio_codex.verdicts import Fault, code_in, verdict_on, verdict_on_close
 
 __all__ = [
     "ConfigurationError",
     "ConnectionFailed",
     "ConnectionLost",
+    "Fault",
     "InternalError",
     "LocalProtocolError",
     "ProtocolError",
@@ -20,9 +27,40 @@ __all__ = [
     "VoiceError",
 ]
 
+Stage = Literal["dns", "tcp", "proxy", "tls", "handshake"]
+"""How far a connection came: what failed."""
+
 
 class TrioCodexError(Exception):
-    """The root of everything that trio_codex raises on its own account."""
+    """The root of everything that trio_codex raises on its own account.
+
+    `fault` says whose it is: the `program` (what it asked for, its settings), the `account` (key, quota, access), the `network`, the
+    `service`, or this `library`. `retryable` says whether the same again may work, `retry_after` in how many seconds if the service
+    said so, `advice` what to do ("" where the text says it all); tracebacks show it as a note. The ids are None where not known.
+    """
+
+    fault: Fault = "program"
+    retryable: bool = False
+    retry_after: float | None = None
+    session_id: str | None = None
+    request_id: str | None = None
+    event_id: str | None = None
+    _advice: str = ""
+
+    @property
+    def what(self) -> str:
+        """What happened, without the advice that some texts end with."""
+        return str(self).removesuffix(f"; {self._advice}")
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return self._advice
+
+    def _advise(self, advice: str) -> None:
+        self._advice = advice
+        if advice:
+            self.add_note(advice)
 
 
 class ConfigurationError(TrioCodexError):
@@ -30,30 +68,54 @@ class ConfigurationError(TrioCodexError):
 
 
 class ConnectionFailed(TrioCodexError):  # noqa: N818 - the name is part of the public face
-    """No connection came about: DNS, TCP, TLS, the handshake or the time limit.
+    """No connection came about: DNS, TCP, a proxy, TLS, the handshake or the time limit; `stage` says which, as far as known.
 
-    `status` is the HTTP status of a refused handshake, `body` the start of what the server said; both are None otherwise.
+    `status` is the HTTP status of a refused handshake, `body` the start of what the server said and `code` the API's error code in it;
+    all are None otherwise.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, body: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        body: str | None = None,
+        stage: Stage | None = None,
+        advice: str = "",
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         self.status = status
         self.body = body
+        self.stage = stage
+        self.code: str | None = code_in(body)
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.fault: Fault = "network"
+        self.retryable = stage in (None, "dns", "tcp", "handshake")
+        if status is not None and stage != "proxy":
+            self.fault, self.retryable, said = verdict_on(status=status, code=self.code, message=body)
+            advice = advice or said
+        self._advice = advice
+        super().__init__(f"{message}; {advice}" if advice else message)
 
 
 class ConnectionLost(TrioCodexError):  # noqa: N818 - the name is part of the public face
     """The peer ended the connection, or it broke. `code` is the websocket close code (1006: no close frame came)."""
 
-    def __init__(self, code: int, reason: str = "") -> None:
+    def __init__(self, code: int, reason: str = "", *, session_id: str | None = None) -> None:
         super().__init__(f"connection lost (code {code}{': ' + reason if reason else ''})")
         self.code = code
         self.reason = reason
+        self.session_id = session_id
+        self.fault, self.retryable, advice = verdict_on_close(code, reason)
+        self._advise(advice)
 
 
 class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the public face
     """The server answered a request with an error. `type`, `code` and `param` are the server's, `event_id` names our event.
 
-    Of an HTTP request, `status` is its status, `request_id` the server's name for it, `retry_after` the seconds to wait, if it said so.
+    Over HTTP there are also its `status`, the `request_id` to quote, and `retry_after` seconds if the server asked to wait.
     """
 
     def __init__(
@@ -67,6 +129,7 @@ class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the pub
         status: int | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        session_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.type = type
@@ -76,6 +139,9 @@ class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the pub
         self.status = status
         self.request_id = request_id
         self.retry_after = retry_after
+        self.session_id = session_id
+        self.fault, self.retryable, advice = verdict_on(status=status, code=code, kind=type, message=message)
+        self._advise(advice)
 
 
 class ProtocolError(TrioCodexError):
@@ -84,6 +150,8 @@ class ProtocolError(TrioCodexError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer sent something that is not the protocol. `path` leads to the wrong field, as in `$.response.status`."""
+
+    fault: Fault = "service"
 
     def __init__(self, message: str, *, path: str = "$") -> None:
         super().__init__(f"{message} @ {path}")
@@ -101,11 +169,26 @@ class ToolError(TrioCodexError):
 class VoiceError(TrioCodexError):
     """A speech service failed. `status` is the HTTP status, `code` the service's error code, where there were any."""
 
-    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.fault, self.retryable, advice = verdict_on(status=status, code=code, message=message)
+        self._advise(advice)
 
 
 class InternalError(TrioCodexError):
     """A defect of trio_codex itself; please report it. The original exception is the `__cause__`."""
+
+    fault: Fault = "library"
+    _advice = "please report it, with the output of `trio-codex doctor --report` and this traceback"

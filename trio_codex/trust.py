@@ -1,19 +1,28 @@
 """Whom we trust: one TLS context for HTTPS and websockets.
 
 `CODEX_CA_CERTIFICATE`, else `SSL_CERT_FILE`, names a PEM file whose certificates are then the only roots; else the
-system decides. Blank means unset. A file that cannot serve is named at once, not by a handshake that fails later.
+system decides. Blank means unset. A file that cannot serve is named at once, not by a handshake that fails later; a certificate that
+is refused is reported with its host, the reason and the roots that were used.
 """
 
+import datetime
 import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from trio_codex.errors import ConfigurationError
 
 VARIABLES = ("CODEX_CA_CERTIFICATE", "SSL_CERT_FILE")
+
+# Numbers of OpenSSL's verification (x509_vfy.h), which its texts are not as steady as.
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
+_UNKNOWN_ISSUER: Final = (2, 18, 19, 20, 21)
+_OTHER_HOST: Final = (62, 63, 64)
 
 
 @attrs.frozen
@@ -44,6 +53,32 @@ def ssl_context(environ: Mapping[str, str] | None = None) -> ssl.SSLContext:
     context = _with_bundle(bundle) if bundle else _with_system_roots(environ)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def tls_failure(place: str, error: BaseException, environ: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """Say what a failed TLS handshake with `place` (host and port) failed for, with which roots, and what to do about it."""
+    environ = os.environ if environ is None else environ
+    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+    bundle = ca_bundle(environ)
+    roots = f"the roots in {bundle.path} ({bundle.variable})" if bundle else "the roots of the system"
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        advice = "check that the address and port are right and that nothing in between answers in its place"
+        return f"the TLS handshake with {place} failed: {str(cause) or 'the peer hung up'}", advice
+    text = f"the TLS handshake with {place} failed: its certificate was refused: {cause.verify_message} (checked against {roots})"
+    return text, _advice_on(cause.verify_code, bundle)
+
+
+def _advice_on(verify_code: int, bundle: Bundle | None) -> str:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if verify_code == _NOT_YET_VALID:
+        return f"the certificate is not valid yet: the clock of this machine says {now}; set it right if that is wrong"
+    if verify_code == _EXPIRED:
+        return f"the certificate has expired: the clock of this machine says {now}; if that is right, the server needs a new one"
+    if verify_code in _OTHER_HOST:
+        return "the certificate is for another host: check the address, and whether something in between answers in its place"
+    if verify_code in _UNKNOWN_ISSUER and bundle is not None:
+        return f"{bundle.path} does not hold the authority that signed it: add that one's certificate (PEM) to the file"
+    return "a private CA is named by CODEX_CA_CERTIFICATE or SSL_CERT_FILE: a PEM file with the authority's certificate"
 
 
 def _with_bundle(bundle: Bundle) -> ssl.SSLContext:

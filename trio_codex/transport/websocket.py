@@ -1,18 +1,15 @@
 """The default transport: trio-websocket, with what it leaves undone.
 
-It opens TCP and TLS itself, so that each failure is reported as what it is and within the time limit; it watches the stream, so that a
-peer that hangs up during the handshake is noticed at once; it keeps the library's reader in a nursery whose failures become the end
-of the connection instead of an exception in somebody's task; a write that fails does not cost what the peer said before; and the socket
-is closed by force at the end, whatever the peer does. A peer that vanished is noticed by TCP keep-alive.
-Redirects are refused: a key goes only to the host that it is for. Proxies are not supported yet.
+It is given its stream by `streams`, so that each failure is reported as what it is and within the time limit; it watches the stream, so
+that a peer that hangs up during the handshake is noticed at once; it keeps the library's reader in a nursery whose failures become the
+end of the connection instead of an exception in somebody's task; a write that fails does not cost what the peer said before; and the
+socket is closed by force at the end, whatever the peer does. Redirects are refused: a key goes only to the host that it is for.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -21,9 +18,10 @@ from urllib.parse import urlsplit
 import trio
 import trio_websocket
 
-from trio_codex.credentials import ssl_context
 from trio_codex.errors import ConnectionFailed, ConnectionLost
 from trio_codex.transport import ABNORMAL, NORMAL, Target, Transport
+from trio_codex.transport.refusals import refused, secrets_of, without
+from trio_codex.transport.streams import host_of, open_stream
 
 __all__ = ["open_websocket"]
 
@@ -32,24 +30,16 @@ _log = logging.getLogger("trio_codex.transport")
 _MAX_FRAME: Final = 64 * 1024 * 1024
 _READ_BYTES: Final = 64 * 1024
 _QUEUE: Final = 64  # frames; a full queue would keep trio-websocket from answering pings
-_BODY_SHOWN: Final = 2000
-_LEAST_SECRET: Final = 8
-_HIDDEN: Final = "…"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})")
-_KEEP_ALIVE: Final = (
-    ("TCP_KEEPIDLE", 20),
-    ("TCP_KEEPINTVL", 5),
-    ("TCP_KEEPCNT", 4),
-)  # a peer is gone after 40 s of silence
 
 
 @asynccontextmanager
 async def open_websocket(target: Target, /) -> AsyncIterator[Transport]:
     """Connect to a ws:// or wss:// URL. Raises ConnectionFailed, ConfigurationError for a bad CA file; leaving the block closes at once."""
     with trio.CancelScope(deadline=trio.current_time() + target.timeout) as limit:
-        stream = _WatchedStream(await _open_stream(target))
+        stream = _WatchedStream(await open_stream(target))
     if limit.cancelled_caught:
-        raise ConnectionFailed(f"no connection to {_host(target)} within {target.timeout:g} s")
+        raise ConnectionFailed(f"no connection to {host_of(target.url)} within {target.timeout:g} s")
     try:
         async with trio.open_nursery() as nursery:
             with trio.CancelScope(deadline=limit.deadline) as limit:
@@ -129,9 +119,7 @@ class WebSocketTransport:
         )
 
     def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, _HIDDEN)
-        return text
+        return without(self._secrets, text)
 
 
 async def _run(
@@ -159,7 +147,7 @@ async def _run(
             )
             opened = True
             stream.opened()
-            task_status.started(WebSocketTransport(websocket, stream, over, _secrets(target)))
+            task_status.started(WebSocketTransport(websocket, stream, over, secrets_of(target)))
     except BaseExceptionGroup as group:
         cancelled, failed = group.split(trio.Cancelled)
         if not isinstance(failed, Exception | None):
@@ -179,10 +167,15 @@ async def _run(
 
 def _not_opened(stream: _WatchedStream, target: Target, error: BaseException) -> ConnectionFailed:
     if isinstance(error, trio_websocket.ConnectionRejected):
-        return _refused(target, error.status_code, error.body or b"")
+        return refused(target, error.status_code, error.headers or (), error.body or b"")
     failed = stream.what_it_said(target)
     failed.__cause__ = error
     return failed
+
+
+def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
+    pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 async def _cancel_when_over(stream: _WatchedStream, scope: trio.CancelScope) -> None:
@@ -222,14 +215,18 @@ class _WatchedStream(trio.abc.Stream):
         """Why the handshake came to nothing, as far as can be told from what the peer said."""
         head, _, body = bytes(self._said or b"").partition(b"\r\n\r\n")
         status = _STATUS_LINE.match(head)
-        host = _host(target)
+        host = host_of(target.url)
         if status is not None and status[1] != b"101":
-            return _refused(target, int(status[1]), body)
+            return refused(target, int(status[1]), _headers(head), body)
         if head:
-            return ConnectionFailed(f"{host} is not a websocket server: what it said is no websocket handshake")
+            return ConnectionFailed(
+                f"{host} is not a websocket server: what it said is no websocket handshake", stage="handshake"
+            )
         if self._hung_up:
-            return ConnectionFailed(f"{host} hung up during the websocket handshake")
-        return ConnectionFailed(f"{host} did not answer the websocket handshake in {target.timeout:g} s")
+            return ConnectionFailed(f"{host} hung up during the websocket handshake", stage="handshake")
+        return ConnectionFailed(
+            f"{host} did not answer the websocket handshake in {target.timeout:g} s", stage="handshake"
+        )
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         try:
@@ -257,74 +254,6 @@ class _WatchedStream(trio.abc.Stream):
     async def aclose(self) -> None:
         self._hang_up()
         await self._stream.aclose()
-
-
-async def _open_stream(target: Target) -> trio.abc.Stream:
-    parts = urlsplit(target.url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "wss" else 80)
-    context = ssl_context() if parts.scheme == "wss" else None
-    try:
-        tcp = await trio.open_tcp_stream(host, port)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that DNS cannot ask for
-        raise ConnectionFailed(f"cannot reach {_host(target)}: {error}") from error
-    _keep_alive(tcp)
-    if context is None:
-        return tcp
-    stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
-    try:
-        await stream.do_handshake()
-    except (trio.BrokenResourceError, ssl.SSLError, OSError) as error:
-        await trio.aclose_forcefully(stream)
-        raise ConnectionFailed(_tls_message(target, error)) from error
-    except BaseException:
-        await trio.aclose_forcefully(stream)
-        raise
-    return stream
-
-
-def _keep_alive(tcp: trio.SocketStream) -> None:
-    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE:
-        if (option := getattr(socket, name, None)) is not None:  # not every system has all of them
-            tcp.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def _tls_message(target: Target, error: BaseException) -> str:
-    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
-    why = getattr(cause, "verify_message", None) or str(cause)
-    return (
-        f"the TLS handshake with {_host(target)} failed: {why}. "
-        "A private CA is named by CODEX_CA_CERTIFICATE or SSL_CERT_FILE (a PEM file)"
-    )
-
-
-def _secrets(target: Target) -> tuple[str, ...]:
-    """What must not get into an event or a log when the server repeats it: the values of headers that may hold a key."""
-    values = (value.removeprefix("Bearer ") for name, value in target.headers if name.lower() != "user-agent")
-    return tuple(value for value in values if len(value) >= _LEAST_SECRET)
-
-
-def _refused(target: Target, status: int, body: bytes) -> ConnectionFailed:
-    text = body[:_BODY_SHOWN].decode(errors="replace")
-    for secret in _secrets(target):
-        text = text.replace(secret, _HIDDEN)
-    hint = {
-        401: "; check the API key",
-        403: "; this key may not use it",
-        404: "; check the URL and the model",
-        429: "; too many requests, or no quota left",
-    }.get(status, "")
-    if 300 <= status < 400:
-        hint = "; redirects are not followed, because the key is for this host only"
-    return ConnectionFailed(
-        f"{_host(target)} refused the websocket with HTTP status {status}{hint}", status=status, body=text
-    )
-
-
-def _host(target: Target) -> str:
-    parts = urlsplit(target.url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -1,0 +1,164 @@
+"""Opening the way to a server: TCP, through a proxy where the environment names one, and TLS. Every transport begins here.
+
+Each failure is reported as what it is: the name that nobody knows, the machine that does not answer, the proxy that refuses, the
+certificate that cannot be trusted (with the roots that were used). The server's name is looked up by the proxy, if there is one. A peer
+that vanished is noticed by TCP keep-alive. No credentials are in any message. The caller sets the time limit and closes what it is given.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+from typing import Final
+from urllib.parse import urlsplit
+
+import h11
+import trio
+
+from trio_codex.audio import require
+from trio_codex.credentials import Secret, ssl_context
+from trio_codex.errors import ConnectionFailed
+from trio_codex.proxies import Proxy, find_proxy
+from trio_codex.transport import Target
+from trio_codex.trust import tls_failure
+
+__all__ = ["host_of", "open_stream"]
+
+_KEEP_ALIVE: Final = (
+    ("TCP_KEEPIDLE", 20),
+    ("TCP_KEEPINTVL", 5),
+    ("TCP_KEEPCNT", 4),
+)  # a peer is gone after 40 s of silence
+_READ_BYTES: Final = 64 * 1024
+
+
+async def open_stream(target: Target) -> trio.abc.Stream:
+    """Open the stream to a ws://, wss://, http:// or https:// URL, TLS handshake included.
+
+    Raises ConnectionFailed (its `stage` says what failed), and ConfigurationError for a bad CA file or proxy before any network use.
+    Cancelling it closes everything at once.
+    """
+    parts = urlsplit(target.url)
+    secure = parts.scheme in ("wss", "https")
+    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+    context = ssl_context() if secure else None
+    proxy = find_proxy(target.url)
+    stream: trio.abc.Stream = await (_connect(host, port) if proxy is None else _through(proxy, host, port))
+    return stream if context is None else await _encrypted(stream, context, host, host_of(target.url))
+
+
+def host_of(url: str) -> str:
+    """Host, and port if it is not the usual one: how messages name a server."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+async def _connect(host: str, port: int, via: str = "") -> trio.SocketStream:
+    place = via or f"{host}:{port}"
+    try:
+        tcp = await trio.open_tcp_stream(host, port)
+    except (socket.gaierror, UnicodeError) as error:  # UnicodeError: a name that DNS cannot ask for
+        advice = f"nobody knows the name {host}: check its spelling, the network and its name server"
+        raise ConnectionFailed(
+            f"cannot reach {place}: {error}", stage="proxy" if via else "dns", advice=advice
+        ) from error
+    except OSError as error:
+        advice = "check that it runs, and that the network and its firewalls let you through; a proxy is named by HTTPS_PROXY"
+        raise ConnectionFailed(
+            f"cannot reach {place}: {error}", stage="proxy" if via else "tcp", advice=advice
+        ) from error
+    _keep_alive(tcp)
+    return tcp
+
+
+def _keep_alive(tcp: trio.SocketStream) -> None:
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE:
+        if (option := getattr(socket, name, None)) is not None:  # not every system has all of them
+            tcp.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+async def _encrypted(stream: trio.abc.Stream, context: ssl.SSLContext, host: str, place: str) -> trio.abc.Stream:
+    tls = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
+    try:
+        await tls.do_handshake()
+    except (trio.BrokenResourceError, ssl.SSLError, OSError) as error:
+        await trio.aclose_forcefully(tls)
+        message, advice = tls_failure(place, error)
+        raise ConnectionFailed(message, stage="tls", advice=advice) from error
+    except BaseException:
+        await trio.aclose_forcefully(tls)
+        raise
+    return tls
+
+
+# --- proxies -----------------------------------------------------------------------------------------------------------
+
+
+async def _through(proxy: Proxy, host: str, port: int) -> trio.abc.Stream:
+    if proxy.is_socks:
+        return await _through_socks(proxy, host, port)
+    stream: trio.abc.Stream = await _connect(proxy.host, proxy.port, f"the proxy {proxy.place}")
+    if proxy.scheme == "https":
+        stream = await _encrypted(stream, ssl_context(), proxy.host, f"the proxy {proxy.place}")
+    try:
+        await _ask_for_tunnel(stream, proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return stream
+
+
+async def _ask_for_tunnel(stream: trio.abc.Stream, proxy: Proxy, place: str) -> None:
+    """Say CONNECT and read the answer; what follows it belongs to the server."""
+    said = h11.Connection(h11.CLIENT)
+    headers = [("Host", place), *_authorization(proxy)]
+    try:
+        await stream.send_all(said.send(h11.Request(method="CONNECT", target=place, headers=headers)) or b"")
+        while (answer := said.next_event()) is h11.NEED_DATA:
+            # Byte by byte would be needed to leave what follows; a server waits for its client to speak, so nothing does.
+            said.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
+    except (h11.RemoteProtocolError, trio.BrokenResourceError) as error:
+        text = f"the proxy {proxy.place} did not answer as an HTTP proxy"
+        raise ConnectionFailed(text, stage="proxy", advice=f"check {proxy.variable}") from error
+    status = answer.status_code if isinstance(answer, h11.Response) else 0
+    if not 200 <= status < 300:
+        raise _refused(proxy, place, f"HTTP status {status}", status, wants_credentials=status == 407)
+
+
+def _authorization(proxy: Proxy) -> list[tuple[str, str]]:
+    if proxy.username is None:
+        return []
+    pair = f"{proxy.username.reveal()}:{_reveal(proxy.password)}"
+    return [("Proxy-Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
+
+
+async def _through_socks(proxy: Proxy, host: str, port: int) -> trio.abc.Stream:
+    socks = require("python_socks.async_.trio", extra="socks")
+    errors = require("python_socks", extra="socks")
+    kind = errors.ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else errors.ProxyType.SOCKS4
+    name = proxy.username.reveal() if proxy.username else None
+    way = socks.Proxy(kind, proxy.host, proxy.port, name, _reveal(proxy.password), rdns=True)
+    try:
+        tcp = trio.SocketStream(await way.connect(host, port, timeout=float("inf")))
+    except errors.ProxyConnectionError as error:
+        advice = f"check {proxy.variable} and that the proxy runs"
+        raise ConnectionFailed(f"cannot reach the proxy {proxy.place}", stage="proxy", advice=advice) from error
+    except (errors.ProxyError, OSError, trio.BrokenResourceError) as error:
+        denied = "auth" in str(error).lower()
+        raise _refused(proxy, f"{host}:{port}", str(error), None, wants_credentials=denied) from error
+    _keep_alive(tcp)
+    return tcp
+
+
+def _refused(proxy: Proxy, place: str, reason: str, status: int | None, *, wants_credentials: bool) -> ConnectionFailed:
+    advice = f"ask who runs it, or name {place.rpartition(':')[0]} in NO_PROXY to go there directly"
+    if wants_credentials:
+        advice = f"give its user name and password in {proxy.variable}: {proxy.scheme}://user:password@{proxy.host}:{proxy.port}"
+    text = f"the proxy {proxy.place} does not lead to {place}: {reason}"
+    return ConnectionFailed(text, status=status, stage="proxy", advice=advice)
+
+
+def _reveal(secret: Secret | None) -> str:
+    return "" if secret is None else secret.reveal()
