@@ -36,7 +36,7 @@ class TrioCodexError(Exception):
 
     `fault` says whose it is: the `program` (what it asked for, its settings), the `account` (key, quota, access), the `network`, the
     `service`, or this `library`. `retryable` says whether the same again may work, `retry_after` in how many seconds if the service
-    said so, `advice` what to do ("" where the text says it all); tracebacks show it as a note. The ids are None where not known.
+    said so, `advice` what to do ("" where the text says it all). The ids are None where not known.
     """
 
     fault: Fault = "program"
@@ -56,11 +56,6 @@ class TrioCodexError(Exception):
     def advice(self) -> str:
         """What to do about it."""
         return self._advice
-
-    def _advise(self, advice: str) -> None:
-        self._advice = advice
-        if advice:
-            self.add_note(advice)
 
 
 class ConfigurationError(TrioCodexError):
@@ -108,8 +103,7 @@ class ConnectionLost(TrioCodexError):  # noqa: N818 - the name is part of the pu
         self.code = code
         self.reason = reason
         self.session_id = session_id
-        self.fault, self.retryable, advice = verdict_on_close(code, reason)
-        self._advise(advice)
+        self.fault, self.retryable, self._advice = verdict_on_close(code, reason)
 
 
 class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the public face
@@ -140,8 +134,7 @@ class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the pub
         self.request_id = request_id
         self.retry_after = retry_after
         self.session_id = session_id
-        self.fault, self.retryable, advice = verdict_on(status=status, code=code, kind=type, message=message)
-        self._advise(advice)
+        self.fault, self.retryable, self._advice = verdict_on(status=status, code=code, kind=type, message=message)
 
 
 class ProtocolError(TrioCodexError):
@@ -183,8 +176,7 @@ class VoiceError(TrioCodexError):
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
-        self.fault, self.retryable, advice = verdict_on(status=status, code=code, message=message)
-        self._advise(advice)
+        self.fault, self.retryable, self._advice = verdict_on(status=status, code=code, message=message)
 
 
 class InternalError(TrioCodexError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import email.utils
 import json as json_module
 import math
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -18,9 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from trio_codex.audio import require
 from trio_codex.credentials import Endpoint, KeySource, resolve_key, ssl_context
 from trio_codex.errors import ConnectionFailed, ServerRefused
+from trio_codex.proxies import find_proxy
+from trio_codex.secret import secrets_in, without
 from trio_codex.sse import ServerSentEvent, SseParser
+from trio_codex.trust import tls_failure
 
 if TYPE_CHECKING:
     import httpx
@@ -62,8 +67,23 @@ async def open_api(
     endpoint = endpoint or Endpoint.from_environment()
     await resolve_key(endpoint, api_key)
     limits = httpx.Timeout(timeout, connect=connect_timeout)
-    async with httpx.AsyncClient(verify=ssl_context(), timeout=limits, follow_redirects=False) as client:
+    async with httpx.AsyncClient(
+        verify=ssl_context(), proxy=_proxy(endpoint), trust_env=False, timeout=limits, follow_redirects=False
+    ) as client:
         yield Api(client, endpoint, api_key)
+
+
+def _proxy(endpoint: Endpoint) -> httpx.Proxy | None:
+    """The proxy that websockets to this endpoint go through as well."""
+    import httpx
+
+    proxy = find_proxy(endpoint.http_url)
+    if proxy is None:
+        return None
+    if proxy.is_socks:
+        require("socksio", extra="socks")
+    auth = (proxy.username.reveal(), proxy.password.reveal() if proxy.password else "") if proxy.username else None
+    return httpx.Proxy(proxy.url, auth=auth, ssl_context=ssl_context() if proxy.scheme == "https" else None)
 
 
 class Answer:
@@ -177,7 +197,7 @@ class Api:
             try:
                 response = await self._send(method, path, content)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                if attempt == RETRIES or _certificate_error(error):
+                if attempt == RETRIES or _cause(error, ssl.SSLError):
                     raise
                 delay = _backoff(attempt)
             else:
@@ -250,18 +270,25 @@ def _connection_failures(endpoint: Endpoint) -> Iterator[None]:
         yield
     except httpx.TimeoutException as error:
         raise ConnectionFailed(f"{endpoint.http_url} did not answer in time ({type(error).__name__})") from error
+    except httpx.ProxyError as error:
+        proxy = find_proxy(endpoint.http_url)
+        place = proxy.place if proxy else "?"
+        text = f"the proxy {place} does not lead to {endpoint.http_url}: {error}"
+        raise ConnectionFailed(text, stage="proxy", advice="check its address and credentials") from error
     except httpx.HTTPError as error:
+        if (cause := _cause(error, ssl.SSLError)) is not None:
+            text, advice = tls_failure(endpoint.http_url, cause)
+            raise ConnectionFailed(text, stage="tls", advice=advice) from error
         raise ConnectionFailed(
-            f"no whole answer came from {endpoint.http_url}: {error or type(error).__name__}"
+            f"no whole answer came from {endpoint.http_url}: {error or type(error).__name__}",
+            stage="dns" if _cause(error, socket.gaierror) else None,
         ) from error
 
 
-def _certificate_error(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
+def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
-    return False
+    return error
 
 
 async def _refusal(response: httpx.Response) -> ServerRefused:
@@ -279,7 +306,7 @@ async def _refusal(response: httpx.Response) -> ServerRefused:
     stated = _stated(bytes(body))
     message = stated.get("message") or f"the server answered {response.status_code} {response.reason_phrase}"
     return ServerRefused(
-        str(message),
+        without(secrets_in(response.request.headers.items()), str(message)),
         type=_text(stated.get("type")),
         code=_text(stated.get("code")),
         param=_text(stated.get("param")),

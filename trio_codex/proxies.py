@@ -17,14 +17,14 @@ from trio_codex.endpoints import is_loopback
 from trio_codex.errors import ConfigurationError
 from trio_codex.secret import Secret
 
-_PORTS: Final = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _VARIABLES: Final = {"https": "HTTPS_PROXY", "wss": "HTTPS_PROXY", "http": "HTTP_PROXY", "ws": "HTTP_PROXY"}
 _TARGET_PORTS: Final = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 
 
 @attrs.frozen
 class Proxy:
-    """A proxy and the variable that names it. `scheme` is http, https, socks4, socks4a, socks5 or socks5h."""
+    """A proxy and the variable that names it. `scheme` is http, https, socks5 or socks5h (the last two alike: it looks names up)."""
 
     variable: str
     scheme: str

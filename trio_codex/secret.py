@@ -1,8 +1,21 @@
 """A text that must not be seen: keys and tokens, from where they are found to the header that carries them."""
 
 import hmac
+from collections.abc import Iterable
+from typing import Final
 
 import attrs
+
+_LEAST: Final = 8
+_TELLS_NOTHING: Final = (
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+)
 
 
 @attrs.frozen(repr=False, eq=False)
@@ -25,3 +38,16 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+def secrets_in(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What must not be seen when a server repeats it: the values of headers that may hold a key."""
+    values = (value.removeprefix("Bearer ") for name, value in headers if name.lower() not in _TELLS_NOTHING)
+    return tuple(value for value in values if len(value) >= _LEAST)
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """Take secrets out of a text."""
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    return text

@@ -11,20 +11,19 @@ from contextlib import suppress
 from typing import Final
 
 from trio_codex.errors import ConnectionFailed
+from trio_codex.secret import secrets_in, without
 from trio_codex.transport import Target
 from trio_codex.transport.streams import host_of
 from trio_codex.verdicts import code_in
 
-__all__ = ["refused", "secrets_of", "without"]
+__all__ = ["refused"]
 
 _BODY_SHOWN: Final = 2000
-_LEAST_SECRET: Final = 8
-_HIDDEN: Final = "…"
 
 
 def refused(target: Target, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> ConnectionFailed:
     """Give the error for a handshake that was answered with this HTTP status."""
-    secrets = secrets_of(target)
+    secrets = secrets_in(target.headers)
     named = {name.lower(): without(secrets, value.decode("latin-1")) for name, value in headers}
     said = without(secrets, body[:_BODY_SHOWN].decode(errors="replace"))
     code = code_in(said)
@@ -36,19 +35,6 @@ def refused(target: Target, status: int, headers: Iterable[tuple[bytes, bytes]],
         request_id=named.get(b"x-request-id"),
         retry_after=_seconds(named.get(b"retry-after", "")),
     )
-
-
-def secrets_of(target: Target) -> tuple[str, ...]:
-    """What must not get into an event or a log when the server repeats it: the values of headers that may hold a key."""
-    values = (value.removeprefix("Bearer ") for name, value in target.headers if name.lower() != "user-agent")
-    return tuple(value for value in values if len(value) >= _LEAST_SECRET)
-
-
-def without(secrets: Iterable[str], text: str) -> str:
-    """Take secrets out of a text."""
-    for secret in secrets:
-        text = text.replace(secret, _HIDDEN)
-    return text
 
 
 def _seconds(text: str) -> float | None:

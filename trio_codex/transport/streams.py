@@ -137,9 +137,8 @@ def _authorization(proxy: Proxy) -> list[tuple[str, str]]:
 async def _through_socks(proxy: Proxy, host: str, port: int) -> trio.abc.Stream:
     socks = require("python_socks.async_.trio", extra="socks")
     errors = require("python_socks", extra="socks")
-    kind = errors.ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else errors.ProxyType.SOCKS4
     name = proxy.username.reveal() if proxy.username else None
-    way = socks.Proxy(kind, proxy.host, proxy.port, name, _reveal(proxy.password), rdns=True)
+    way = socks.Proxy(errors.ProxyType.SOCKS5, proxy.host, proxy.port, name, _reveal(proxy.password), rdns=True)
     try:
         tcp = trio.SocketStream(await way.connect(host, port, timeout=float("inf")))
     except errors.ProxyConnectionError as error:

@@ -19,8 +19,9 @@ import trio
 import trio_websocket
 
 from trio_codex.errors import ConnectionFailed, ConnectionLost
+from trio_codex.secret import secrets_in, without
 from trio_codex.transport import ABNORMAL, NORMAL, Target, Transport
-from trio_codex.transport.refusals import refused, secrets_of, without
+from trio_codex.transport.refusals import refused
 from trio_codex.transport.streams import host_of, open_stream
 
 __all__ = ["open_websocket"]
@@ -147,7 +148,7 @@ async def _run(
             )
             opened = True
             stream.opened()
-            task_status.started(WebSocketTransport(websocket, stream, over, secrets_of(target)))
+            task_status.started(WebSocketTransport(websocket, stream, over, secrets_in(target.headers)))
     except BaseExceptionGroup as group:
         cancelled, failed = group.split(trio.Cancelled)
         if not isinstance(failed, Exception | None):
