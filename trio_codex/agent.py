@@ -55,8 +55,9 @@ class Guardrail:
     """A check of what the agent says, made on the text so far every `every` characters and once at the end.
 
     `check` is a sync or async callable of (text), (text, context) or (text, context, agent); anything true that it
-    gives trips the guardrail and is reported as its result. `hold="sentence"` keeps audio back until its words have
-    passed. When the check itself raises, `on_error` says whether speech goes on ("open") or stops ("closed").
+    gives trips the guardrail and is reported as its result. Sync ones run on the event loop and must be quick. With
+    `hold="sentence"` it checks at the end of every sentence too, and audio is kept back until its words have passed.
+    When the check itself raises, `on_error` says whether speech goes on ("open") or stops ("closed").
     """
 
     check: Callable[..., Any]
@@ -72,6 +73,11 @@ class Guardrail:
             raise ConfigurationError(f"Guardrail hold must be None or 'sentence', not {self.hold!r}")
         if self.on_error not in ("open", "closed"):
             raise ConfigurationError(f"Guardrail on_error must be 'open' or 'closed', not {self.on_error!r}")
+
+    @property
+    def name(self) -> str:
+        """What it is called where it is spoken of: the name of its check."""
+        return getattr(self.check, "__name__", None) or type(self.check).__name__
 
     async def judge(self, text: str, context: Any, agent: Agent) -> Any:
         """Give what the check gives: true means tripped. Raises what the check raises; cancelling cancels it."""

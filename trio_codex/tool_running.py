@@ -1,4 +1,4 @@
-"""One call of a tool, from the model's arguments to the text that the model reads; and the callables of a handoff.
+"""One call of a tool, from the model's arguments to the text that the model reads; the callables of a handoff; a guardrail's check.
 
 Owns what does not depend on where the call came from: approval, time limits, threads for sync functions, and the text when there is
 no result. Sessions and text workflows run their calls through here, so a tool behaves alike in both. Sync functions run in threads
@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import attrs
 import trio
 
-from trio_codex.agent import Agent, resolve_instructions
+from trio_codex.agent import Agent, Guardrail, resolve_instructions
 from trio_codex.errors import LocalProtocolError, ToolError
 from trio_codex.protocol import Briefing, ToolCall
 from trio_codex.tools import (
@@ -37,9 +37,11 @@ __all__ = [
     "LONGEST_OUTPUT",
     "THREADS",
     "Approvals",
+    "NoVerdict",
     "RunSync",
     "ToolBench",
     "brief",
+    "judge",
     "nothing_but_cancelled",
     "prepare_handoff",
 ]
@@ -173,8 +175,31 @@ async def prepare_handoff(call: ToolCall, context: Any, check: Callable[[Briefin
         return failure_text(error).removeprefix("Error: ")
 
 
+# --- guardrails --------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class NoVerdict:
+    """A guardrail raised; `reason` says what."""
+
+    reason: str
+
+
+async def judge(guardrail: Guardrail, text: str, context: Any, agent: Agent) -> Any | NoVerdict:
+    """Let a guardrail judge a text: what it gives (anything true trips it), or that it raised. Cancelling cancels the check."""
+    try:
+        with nothing_but_cancelled(guardrail):
+            return await guardrail.judge(text, context, agent)
+    except Exception as error:
+        _log.warning("the guardrail %s raised %s", guardrail.name, type(error).__name__)
+        return NoVerdict(failure_text(error).removeprefix("Error: "))
+
+
+# --- cancelling --------------------------------------------------------------------------------------------------------
+
+
 @contextmanager
-def nothing_but_cancelled(call: ToolCall) -> Iterator[None]:
+def nothing_but_cancelled(call: ToolCall | Guardrail) -> Iterator[None]:
     """A call that fails while it is being cancelled is cancelled: nobody is left to be told of the failure."""
     try:
         yield

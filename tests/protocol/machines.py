@@ -1,7 +1,7 @@
-"""The two small machines, explored to the last state: their graphs, their tables, their pictures.
+"""The three small machines, explored to the last state: their graphs, their tables, their pictures.
 
-`python -m tests.protocol.machines` writes `docs/floor.md` and `docs/handoff.md`; `test_floor` and `test_handoff` compare them, and the
-tables in the modules' docstrings, with what the code does.
+`python -m tests.protocol.machines` writes `docs/floor.md`, `docs/handoff.md` and the picture in `docs/guardrails.md`; the machines' tests
+compare them, and the tables in the modules' docstrings, with what the code does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from tests.protocol.driver import brief, greeter, support
-from trio_codex.protocol import floor, handoff
+from trio_codex.protocol import floor, guardrails, handoff
 from trio_codex.protocol.effects import ToolCall
 from trio_codex.protocol.floor import Cause, Floor, Request
 from trio_codex.protocol.settings import Briefing
@@ -231,6 +231,76 @@ def handoff_table() -> list[str]:
     return aligned("state \\ given", list(HANDOFF_INPUTS), {name: cells[name] for name in order})
 
 
+# --- the guardrails ----------------------------------------------------------------------------------------------------
+
+HOLDING = guardrails.Watch(every=2, holds=True)
+FREE = guardrails.Watch(every=2, holds=False)
+LONGEST = 3
+
+
+def guardrail_inputs(state: guardrails.State) -> Iterable[guardrails.Given]:
+    """What can happen to an answer of up to `LONGEST` characters."""
+    length, sentence, whole, count = LONGEST, 0, 0, 2
+    if isinstance(state, guardrails.Watching):
+        length, sentence, whole, count = state.length, state.sentence, state.whole, len(state.watches)
+    if length < LONGEST:
+        yield guardrails.Said(length + 1, sentence, whole)
+        yield guardrails.Said(length + 1, length + 1, whole)
+        yield guardrails.Said(length + 1, length + 1, length + 1)
+    yield guardrails.Ended()
+    for index in range(count):
+        yield guardrails.Passed(index)
+        yield guardrails.Tripped(index)
+    yield guardrails.CutOff()
+
+
+def guardrail_edges(*watches: guardrails.Watch) -> list[Edge[guardrails.State]]:
+    """The whole graph of an answer under these guardrails."""
+    return explore(guardrails.Watching(watches), guardrail_inputs, guardrails.step)
+
+
+def guardrail_name(state: guardrails.State) -> str:
+    """The name of a state in table and picture."""
+    match state:
+        case guardrails.Watching(ended=True):
+            return "Ending"
+        case guardrails.Watching():
+            return "Checking" if any(watch.checking for watch in state.watches) else "Open"
+        case guardrails.Through(tripped=True):
+            return "Tripped"
+        case _:
+            return type(state).__name__
+
+
+def guardrail_table() -> list[str]:
+    """The table in the docstring of `guardrails`, from what the code does with one that holds."""
+    columns = ["Said", "Ended", "Passed", "Tripped", "CutOff"]
+    cells: dict[str, dict[str, list[str]]] = {}
+    for edge in guardrail_edges(HOLDING):
+        row = cells.setdefault(guardrail_name(edge.before), {})
+        after = guardrail_name(edge.after) if edge.after != edge.before else "-"
+        if after not in (known := row.setdefault(type(edge.given).__name__, [])):
+            known.append(after)
+    order = ("Open", "Checking", "Ending", "Stopped", "Through", "Tripped")
+
+    def cell(row: str, column: str) -> str:
+        found = cells[row].get(column, ["-"])
+        return " | ".join(sorted(name for name in found if name != "-" or len(found) == 1))
+
+    return aligned("state \\ given", columns, {row: [cell(row, column) for column in columns] for row in order})
+
+
+def guardrail_picture() -> str:
+    """An answer under one guardrail that holds, with what follows."""
+    arrows = []
+    for edge in guardrail_edges(HOLDING):
+        if edge.before != edge.after and (before := guardrail_name(edge.before)) is not None:
+            follows = ", ".join(type(outcome).__name__.lower() for outcome in edge.outcomes)
+            label = type(edge.given).__name__ + (f" / {follows}" if follows else "")
+            arrows.append((before, label, guardrail_name(edge.after)))
+    return picture(arrows, "Open")
+
+
 # --- on paper ----------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +363,14 @@ def page(title: str, text: str, table: Sequence[str], drawn: str, module: str) -
     return "\n".join([head, drawn, "", "```text", *table, "```", ""])
 
 
+def guardrail_page() -> str:
+    """The page about guardrails is written by hand down to where the machine is drawn."""
+    path = DOCS / "guardrails.md"
+    by_hand, heading, _ = path.read_text(encoding="utf-8").partition("\n## The machine\n")
+    drawn = "Drawn from `trio_codex/protocol/guardrails.py` by `python -m tests.protocol.machines`, for one guardrail that holds."
+    return "\n".join([by_hand + heading, drawn, "", guardrail_picture(), "", "```text", *guardrail_table(), "```", ""])
+
+
 def pages() -> dict[Path, str]:
     """All pages that are drawn from machines."""
     floor_text = (
@@ -315,6 +393,7 @@ def pages() -> dict[Path, str]:
             handoff_picture(),
             "trio_codex/protocol/handoff.py",
         ),
+        DOCS / "guardrails.md": guardrail_page(),
     }
 
 

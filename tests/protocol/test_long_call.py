@@ -143,4 +143,4 @@ def test_an_hour() -> None:
     assert len(call.conversation.history) >= 3_600
     assert second <= first * 1.01
     assert entries(call.conversation) < KEPT
-    assert len(call.conversation._answers.playback._tracks) <= 2
+    assert len(call.conversation._answers.saying.playback._tracks) <= 2

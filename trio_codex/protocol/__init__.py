@@ -44,10 +44,18 @@ from trio_codex.protocol.effects import (
     PrepareHandoff,
     Send,
     Settle,
+    StartCheck,
     StartTimer,
     StartTool,
     StopPlayback,
     ToolCall,
+)
+from trio_codex.protocol.guarded import (
+    Guarded,
+)
+from trio_codex.protocol.guardrails import (
+    Check,
+    Trip,
 )
 from trio_codex.protocol.items import (
     AssistantMessage,
@@ -207,6 +215,7 @@ __all__ = [
     "Briefing",
     "CachedTokenDetails",
     "CancelTool",
+    "Check",
     "ClientEvent",
     "ClientSession",
     "ContentPart",
@@ -239,6 +248,7 @@ __all__ = [
     "FunctionCall",
     "FunctionCallOutput",
     "Generate",
+    "Guarded",
     "Hear",
     "InputAudioBufferAppend",
     "InputAudioBufferClear",
@@ -330,6 +340,7 @@ __all__ = [
     "SetDetector",
     "Settle",
     "SpokenLanguage",
+    "StartCheck",
     "StartTimer",
     "StartTool",
     "StartTranscribing",
@@ -346,6 +357,7 @@ __all__ = [
     "TranscriptionSession",
     "TranscriptionTokenDetails",
     "TranslationSession",
+    "Trip",
     "Truncation",
     "TurnDetection",
     "UnknownEvent",

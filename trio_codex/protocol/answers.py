@@ -9,31 +9,35 @@ it. Out-of-band responses run beside the floor: they are seen by who asked for t
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
 
-from trio_codex.agent import Agent
-from trio_codex.audio import WholeSamples
 from trio_codex.errors import ServerRefused
 from trio_codex.events import (
     AgentStartEvent,
-    Audio,
-    AudioEndEvent,
-    AudioEvent,
     AudioInterruptedEvent,
-    TextDeltaEvent,
-    TranscriptDeltaEvent,
+    ErrorEvent,
+    ErrorInfo,
+    GuardrailTrippedEvent,
 )
 from trio_codex.protocol import floor as floors
 from trio_codex.protocol.asks import Asks, Reply, Said
-from trio_codex.protocol.client_events import ConversationItemTruncate, ResponseCancel, ResponseCreate
-from trio_codex.protocol.effects import Effects, Play, StopPlayback
+from trio_codex.protocol.client_events import (
+    ConversationItemCreate,
+    ConversationItemTruncate,
+    ResponseCancel,
+    ResponseCreate,
+)
+from trio_codex.protocol.effects import Effects, StopPlayback
 from trio_codex.protocol.floor import SESSION, Cause, Floor, Request
-from trio_codex.protocol.history import SPOKEN, WRITTEN, History
-from trio_codex.protocol.items import ErrorDetails, Item, Response, ResponseParams
+from trio_codex.protocol.history import History
+from trio_codex.protocol.items import ContentPart, ErrorDetails, Response, ResponseParams, SystemMessage
 from trio_codex.protocol.outcomes import Outcome
-from trio_codex.protocol.playback import Playback
+from trio_codex.protocol.playback import Heard
+from trio_codex.protocol.running import Running
+from trio_codex.protocol.saying import Saying
 from trio_codex.protocol.settings import Briefing
 
 __all__ = ["REQUEST_KEY", "Answers", "Reply", "Running"]
@@ -43,42 +47,21 @@ REQUEST_KEY: Final = "trio_codex_request"
 
 RACE: Final = "conversation_already_has_active_response"
 TOO_LATE: Final = "response_cancel_not_active"
+FEEDBACK: Final = (
+    "Your answer was stopped by the guardrail {name}: the user must not hear it. Do not say it again in other words. "
+    "Tell the user shortly that you cannot say that, and offer to help with something else."
+)
 _METADATA_PAIRS: Final = 16
 _OWN_FRAMES: Final = 256  # ids of frames whose refusal is no news; errors come within a round trip, if at all
 _LATE: Final = 32  # responses that are over and still remembered
-
-
-@attrs.define(eq=False)
-class Running:
-    """A response that is not done, or was until a moment ago (`over`). `cut`: nothing more of it is to be heard.
-
-    `briefing` is the agent that was in charge when it began: its tools are the ones that it calls.
-    """
-
-    id: str
-    briefing: Briefing
-    askers: frozenset[str] = frozenset()
-    ours: bool = False  # made for a request of ours, as far as is known
-    out_of_band: bool = False
-    cut: bool = False
-    cancelled: bool = False  # we have told the server so
-    over: bool = False
-    calls: set[str] = attrs.field(factory=set)  # ids of the functions it has called
-    said: Said = attrs.field(factory=Said)
-
-    @property
-    def agent(self) -> Agent:
-        """Who answers."""
-        return self.briefing.agent
 
 
 class Answers:
     """The responses of a session; every method may cause effects."""
 
     def __init__(self, effects: Effects, history: History) -> None:
-        self.playback: Playback = Playback()
         self.asks: Asks = Asks(effects)
-        self.audible: bool = False  # audio has come at some time, which fixes the voice
+        self.saying: Saying = Saying(effects, history)
         self._effects = effects
         self._history = history
         self._floor = Floor()
@@ -89,8 +72,6 @@ class Answers:
         self._names = False  # the server has said which event of ours it refused
         self._places = False  # the server says which responses belong to the conversation
         self._own: deque[str] = deque(maxlen=_OWN_FRAMES)
-        self._whole = WholeSamples()
-        self._sounding: tuple[str, int] | None = None  # the part whose samples `_whole` cuts
 
     # --- asking ----------------------------------------------------------------------------------------------------
 
@@ -184,6 +165,7 @@ class Answers:
         if request is not None and (ours or not (named or self._echoes or expected)):
             running.ours, running.askers = True, request.askers
         self._echoes = self._echoes or named is not None
+        self.saying.guard(running)
         self._effects.emit(AgentStartEvent(running.agent))
         self._step(floors.Created(running.id, running.ours))
         return running
@@ -193,7 +175,7 @@ class Answers:
             named = next(iter(self._beside))  # the server does not repeat metadata: in order, then
         return self._beside.pop(named, None) if named is not None else None
 
-    def done(self, running: Running, response: Response, outcome: Outcome) -> None:
+    def done(self, running: Running, response: Response, outcome: Outcome, now: float) -> None:
         """A response is over. The floor is released by `release`, after the user was told."""
         del self._running[running.id]
         running.over = True
@@ -201,14 +183,26 @@ class Answers:
             self._late[running.id] = running
             if len(self._late) > _LATE:
                 self._late.popitem(last=False)
-        self.playback.ended(running.id)
-        said, running.said = running.said, Said()
+        said = running.said
+        if running.guarded is None:
+            running.said = Said()
         said.items = list(response.output or said.items)
         said.usage = outcome.usage or said.usage
         self.asks.told(running.askers, said)
         if outcome.failure is not None:  # whoever asked has been told; the turn may go on
             self.asks.settle(running.askers, outcome.status, outcome.failure)
             running.askers = frozenset({SESSION})
+        self.saying.ended(running, response.output or (), now)
+
+    def settle(self, running: Running, status: str) -> None:
+        """The turn of a response is over, for who asked for it as soon as its guardrails are through."""
+        running.owed = status
+        self._settle_owed(running)
+
+    def _settle_owed(self, running: Running) -> None:
+        if running.owed is not None and not running.pending:
+            status, running.owed = running.owed, None
+            self.asks.settle(running.askers, status)
 
     def release(self, running: Running) -> None:
         """Let the next request go."""
@@ -252,71 +246,67 @@ class Answers:
             case _:
                 return None
 
-    # --- what it says ----------------------------------------------------------------------------------------------
+    # --- guardrails ------------------------------------------------------------------------------------------------
 
-    def audio(self, response_id: str, item_id: str, content_index: int, data: bytes, now: float) -> None:
-        """Audio of an answer."""
-        self.audible = True
-        running = self.of(response_id)
-        if running is not None:
-            if self._is_asked(running):
-                running.said.audio.append(data)
-            if running.cut or running.out_of_band:
-                return
-        self._effects.emit(AudioEvent(Audio(data, item_id, content_index, response_id)))
-        if self._sounding != (item_id, content_index):
-            self._sounding = (item_id, content_index)
-            self._whole = WholeSamples(self.playback.audio_format.sample_width)
-        if whole := self._whole.feed(data):
-            self.playback.received(response_id, item_id, content_index, len(whole), now)
-            self._effects.add(Play(response_id, item_id, content_index, whole))
-
-    def audio_ended(self, response_id: str, item_id: str, content_index: int) -> None:
-        """All audio of a part has come, or it was cut off."""
-        running = self.of(response_id)
-        if running is not None and (running.cut or running.out_of_band):
+    def checked(self, check_id: str, result: object, now: float) -> None:
+        """A guardrail has judged a text; anything true trips it."""
+        found = self.saying.find(check_id)
+        if found is None:
             return
-        self.playback.completed(item_id, content_index)
-        self._effects.emit(AudioEndEvent(item_id, content_index))
+        running, _ = found
+        if result:
+            self._trip(check_id, running, result, now)
+        else:
+            self.saying.passed(check_id, now)
+        self._settle_owed(running)
 
-    def words(self, response_id: str, item_id: str, content_index: int, delta: str, *, spoken: bool) -> None:
-        """Words of an answer: of its transcript if they are spoken, else of its text."""
-        running = self.of(response_id)
-        if running is not None:
-            if self._is_asked(running):
-                running.said.words.append(delta)
-            if running.out_of_band:
-                return
-        self._history.delta(item_id, content_index, delta, SPOKEN if spoken else WRITTEN)
-        if running is not None and running.cut:
+    def check_failed(self, check_id: str, reason: str, now: float) -> None:
+        """A guardrail raised: the user is told, and whether the answer goes on is the guardrail's own setting."""
+        if (found := self.saying.find(check_id)) is None:
             return
-        self._effects.emit(TranscriptDeltaEvent(item_id, delta) if spoken else TextDeltaEvent(item_id, delta))
+        guardrail = self.saying.guardrail(check_id)
+        message = f"the guardrail {guardrail.name} raised {reason}"
+        self._effects.emit(ErrorEvent(ErrorInfo("guardrail_error", message, response_id=found[0].id or None)))
+        self.checked(check_id, message if guardrail.on_error == "closed" else None, now)
 
-    def said(self, response_id: str, item_id: str, content_index: int, text: str, *, spoken: bool) -> None:
-        """All words of a part, once more; a server that has cut the part off may have none left."""
-        running = self.of(response_id)
-        if text and (running is None or not running.out_of_band):
-            self._history.transcribe(item_id, content_index, text, SPOKEN if spoken else WRITTEN)
-
-    def item_done(self, running: Running, item: Item) -> None:
-        """An item of an answer is finished, or was broken off."""
-        if self._is_asked(running):
-            running.said.items.append(item)
-
-    def _is_asked(self, running: Running) -> bool:
-        return not running.over and any(asker != SESSION for asker in running.askers)
+    def _trip(self, check_id: str, running: Running, result: object, now: float) -> None:
+        """Stop this answer, and no other: cancel it, drop what has not sounded, tell the model and ask it again."""
+        guardrail = self.saying.guardrail(check_id)
+        tripped = self.saying.tripped(check_id, now)
+        if tripped is None:
+            return
+        trip, text = tripped
+        self._effects.emit(GuardrailTrippedEvent((result,), text))
+        if not trip.late:
+            if running.over:
+                running.owed = running.owed and "cancelled"
+            else:
+                self._cancel(running)
+            self._effects.add(StopPlayback(running.id))
+            self._truncate(self.saying.playback.interrupted(now, running.id))
+        feedback = FEEDBACK.format(name=guardrail.name)
+        content = ContentPart(type="input_text", text=feedback)
+        self._effects.send(ConversationItemCreate(item=SystemMessage(content=(content,))))
+        if not trip.late:  # else somebody has cut in, and what he says is answered
+            self.want(Cause.FEEDBACK)
 
     # --- stopping --------------------------------------------------------------------------------------------------
 
     def silence(self, now: float) -> None:
         """Stop the sound: nothing more of what is queued or still to come of the answers so far, and tell the server what was heard."""
         active = self.active
-        for running in (active, *self._late.values()):
-            if running is not None:
-                running.cut = True
-        cut = self.playback.interrupted(now)
+        stopped = [running for running in (active, *self._late.values()) if running is not None]
+        for running in stopped:
+            self.saying.stop(running)
+        self.saying.stop_all()
+        cut = self.saying.playback.interrupted(now)
         if active or cut:
             self._effects.add(StopPlayback())
+        self._truncate(cut)
+        for running in stopped:
+            self._settle_owed(running)
+
+    def _truncate(self, cut: Iterable[Heard]) -> None:
         for heard in cut:
             self._effects.emit(AudioInterruptedEvent(heard.item_id, heard.content_index, heard.heard_ms))
             self._history.truncate(heard.item_id, heard.content_index, heard.heard_ms, heard.share)
@@ -350,7 +340,7 @@ class Answers:
                     self.silence(now)
 
     def _cancel(self, running: Running) -> None:
-        running.cut = True
+        self.saying.stop(running)
         if not running.cancelled:
             running.cancelled = True
             self._send_own(ResponseCancel(response_id=running.id or None))

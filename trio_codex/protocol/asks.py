@@ -50,11 +50,11 @@ class Asks:
 
     def __init__(self, effects: Effects) -> None:
         self._effects = effects
-        self._open: dict[str, Said] = {}
+        self._open: dict[str, list[Said]] = {}
 
     def open(self, ticket: str) -> None:
         """Somebody begins to wait."""
-        self._open[ticket] = Said()
+        self._open[ticket] = []
 
     def close(self, ticket: str) -> bool:
         """Nobody waits any more; says whether somebody did."""
@@ -65,15 +65,18 @@ class Asks:
         return not askers or any(asker == SESSION or asker in self._open for asker in askers)
 
     def told(self, askers: Iterable[str], said: Said) -> None:
-        """A response to these is done."""
+        """A response to these is done; what a guardrail still holds of it is added to `said` as it passes."""
         for ticket in askers:
-            if ask := self._open.get(ticket):
-                ask.add(said)
+            if (ask := self._open.get(ticket)) is not None:
+                ask.append(said)
 
     def settle(self, askers: Iterable[str], status: str, failure: ServerRefused | None = None) -> None:
         """The turn is over for these."""
         for ticket in sorted(askers):
-            if ask := self._open.pop(ticket, None):
+            if (told := self._open.pop(ticket, None)) is not None:
+                ask = Said()
+                for said in told:
+                    ask.add(said)
                 reply = Reply("".join(ask.words), b"".join(ask.audio), status, ask.usage, tuple(ask.items))
                 self._effects.add(Settle(ticket, None if failure else reply, failure))
 

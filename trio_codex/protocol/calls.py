@@ -15,12 +15,13 @@ from trio_codex.agent import HANDOFF_DONE, HANDOFF_FAILED
 from trio_codex.errors import ServerRefused
 from trio_codex.events import HandoffEvent, ToolEndEvent, ToolStartEvent
 from trio_codex.protocol import handoff as handoffs
-from trio_codex.protocol.answers import Answers, Running
+from trio_codex.protocol.answers import Answers
 from trio_codex.protocol.client_events import ConversationItemCreate
 from trio_codex.protocol.effects import CancelTool, Effects, Note, PrepareHandoff, Settle, StartTool, ToolCall
 from trio_codex.protocol.floor import SESSION, Cause
 from trio_codex.protocol.items import FunctionCall, FunctionCallOutput
 from trio_codex.protocol.outcomes import Outcome
+from trio_codex.protocol.running import Running
 from trio_codex.protocol.settings import UNSET, Briefing, SessionSettings, session_object
 from trio_codex.protocol.updates import Purpose, Updates
 from trio_codex.tools import UNKNOWN_TOOL
@@ -136,7 +137,7 @@ class Calls:
         batch.cut_off = running.cut or outcome.cut_off
         batch.status = "cancelled" if batch.cut_off else outcome.status
         if batch.cut_off:
-            self._answers.asks.settle(running.askers, batch.status)
+            self._answers.settle(running, batch.status)
         self._handoff_response_done(running, completed=outcome.status == "completed", cut_off=batch.cut_off)
         self._close_if_through(batch)
         return True
@@ -149,7 +150,7 @@ class Calls:
         if batch.wanted and not batch.cut_off and self._answers.asks.want(running.askers):
             self._answers.want(batch.cause, running.askers or frozenset({SESSION}))
         else:
-            self._answers.asks.settle(running.askers, batch.status)
+            self._answers.settle(running, batch.status)
 
     # --- handoffs --------------------------------------------------------------------------------------------------
 
@@ -216,7 +217,7 @@ class Calls:
         """What the target changes: instructions, tools and, as long as no audio was heard, the voice."""
         voice = self.settings.voice
         session = session_object(target, SessionSettings(instructions=self.settings.instructions, voice=voice))
-        if self._answers.audible:
+        if self._answers.saying.audible:
             session.pop("audio", None)
             wanted = target.agent.voice if voice is UNSET else None
             if wanted is not None and wanted != self.briefing.agent.voice:

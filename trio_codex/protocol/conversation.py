@@ -26,7 +26,7 @@ from trio_codex.events import (
     UsageEvent,
 )
 from trio_codex.protocol import client_events as client, server_events as server
-from trio_codex.protocol.answers import Answers, Running
+from trio_codex.protocol.answers import Answers
 from trio_codex.protocol.calls import Calls
 from trio_codex.protocol.chronicle import Chronicle
 from trio_codex.protocol.client_events import ClientEvent
@@ -45,6 +45,7 @@ from trio_codex.protocol.items import (
     UserMessage,
 )
 from trio_codex.protocol.outcomes import outcome_of
+from trio_codex.protocol.running import Running
 from trio_codex.protocol.sessions import RealtimeSession
 from trio_codex.protocol.settings import Briefing, SessionSettings, session_object
 from trio_codex.protocol.updates import Purpose, Update, Updates
@@ -66,6 +67,7 @@ class Conversation:
         self._chronicle = Chronicle(self._effects)
         self._hearing = Hearing(self._effects)
         self._answers = Answers(self._effects, self._chronicle.history)
+        self._saying = self._answers.saying
         self._updates = Updates(self._effects)
         self._calls = Calls(self._effects, self._answers, self._updates, briefing, self._settings)
         self._hosted = HostedCalls(self._effects, self._answers, self._calls)
@@ -186,13 +188,23 @@ class Conversation:
         self._calls.prepare_failed(call_id, reason)
         return self._effects.take()
 
+    def checked(self, check_id: str, result: object, now: float) -> list[Effect]:
+        """A guardrail gave this for the text that it was to check: anything true trips it."""
+        self._answers.checked(check_id, result, now)
+        return self._effects.take()
+
+    def check_failed(self, check_id: str, reason: str, now: float) -> list[Effect]:
+        """A guardrail raised this."""
+        self._answers.check_failed(check_id, reason, now)
+        return self._effects.take()
+
     def played(self, item_id: str, content_index: int, nbytes: int) -> None:
         """A sink reports what was really heard."""
-        self._answers.playback.played(item_id, content_index, nbytes)
+        self._answers.saying.playback.played(item_id, content_index, nbytes)
 
     def taken(self, item_id: str, content_index: int, nbytes: int) -> None:
         """Audio was taken to be played."""
-        self._answers.playback.taken(item_id, content_index, nbytes)
+        self._answers.saying.playback.taken(item_id, content_index, nbytes)
 
     def timed_out(self, name: str) -> list[Effect]:
         """A timer that an effect started has run out."""
@@ -243,7 +255,7 @@ class Conversation:
         if audio.input is not None:
             self._hearing.configured(audio.input)
         if audio.output is not None and audio.output.format is not None:
-            self._answers.playback.audio_format = format_of(audio.output.format)
+            self._answers.saying.playback.audio_format = format_of(audio.output.format)
 
     def _update_failed(self, update: Update, message: str, **details: Any) -> None:
         if update.purpose is Purpose.HANDOFF:
@@ -286,26 +298,32 @@ class Conversation:
         return running
 
     def _audio(self, event: server.ResponseOutputAudioDelta, now: float) -> None:
-        self._answers.audio(event.response_id, event.item_id, event.content_index, event.delta, now)
+        running = self._answers.of(event.response_id)
+        self._saying.audio(running, event.response_id, event.item_id, event.content_index, event.delta, now)
 
     def _audio_done(self, event: server.ResponseOutputAudioDone, now: float) -> None:
-        self._answers.audio_ended(event.response_id, event.item_id, event.content_index)
+        running = self._answers.of(event.response_id)
+        self._saying.audio_ended(running, event.response_id, event.item_id, event.content_index, now)
 
     def _transcript(self, event: server.ResponseOutputAudioTranscriptDelta, now: float) -> None:
-        self._answers.words(event.response_id, event.item_id, event.content_index, event.delta, spoken=True)
+        running = self._answers.of(event.response_id)
+        self._saying.words(running, event.item_id, event.content_index, event.delta, spoken=True)
 
     def _text(self, event: server.ResponseOutputTextDelta, now: float) -> None:
-        self._answers.words(event.response_id, event.item_id, event.content_index, event.delta, spoken=False)
+        running = self._answers.of(event.response_id)
+        self._saying.words(running, event.item_id, event.content_index, event.delta, spoken=False)
 
     def _transcript_done(self, event: server.ResponseOutputAudioTranscriptDone, now: float) -> None:
-        self._answers.said(event.response_id, event.item_id, event.content_index, event.transcript, spoken=True)
+        running = self._answers.of(event.response_id)
+        self._saying.said(running, event.item_id, event.content_index, event.transcript, spoken=True)
 
     def _text_done(self, event: server.ResponseOutputTextDone, now: float) -> None:
-        self._answers.said(event.response_id, event.item_id, event.content_index, event.text, spoken=False)
+        running = self._answers.of(event.response_id)
+        self._saying.said(running, event.item_id, event.content_index, event.text, spoken=False)
 
     def _output_item_done(self, event: server.ResponseOutputItemDone, now: float) -> None:
         running = self._answers.of(event.response_id) or Running(event.response_id, self.briefing, over=True)
-        self._answers.item_done(running, event.item)
+        self._saying.item_done(running, event.item)
         if not running.out_of_band:
             self._chronicle.put(event.item, done=True)
             self._call(running, event.item)
@@ -334,9 +352,9 @@ class Conversation:
         self._effects.emit(ResponseDoneEvent(running.id, outcome.status, outcome.details, outcome.usage))
         if not running.out_of_band:
             self._effects.emit(AgentEndEvent(running.agent))
-        self._answers.done(running, response, outcome)
+        self._answers.done(running, response, outcome, now)
         if not self._calls.response_done(running, outcome):
-            self._answers.asks.settle(running.askers, outcome.status)
+            self._answers.settle(running, outcome.status)
         self._answers.release(running)
 
     # --- errors ---

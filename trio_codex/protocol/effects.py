@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from trio_codex.agent import Agent, Handoff
+from trio_codex.agent import Agent, Guardrail, Handoff
 from trio_codex.errors import TrioCodexError
 from trio_codex.events import SessionEvent
 from trio_codex.protocol.wire import FromClient, UnknownEvent
@@ -56,7 +56,9 @@ class Play:
 
 @attrs.frozen
 class StopPlayback:
-    """Drop all audio that is queued and not yet taken."""
+    """Drop the audio that is queued and not yet taken: that of one response or, if none is named, all of it."""
+
+    response_id: str | None = None
 
 
 @attrs.frozen
@@ -78,6 +80,16 @@ class PrepareHandoff:
     """Run the user's callables of a handoff (target, `is_enabled`, `on_handoff`, instructions), then report the briefing."""
 
     call: ToolCall
+
+
+@attrs.frozen
+class StartCheck:
+    """Let a guardrail judge this text in a task of its own; report to `Conversation.checked` or `check_failed` under `check_id`."""
+
+    check_id: str
+    guardrail: Guardrail
+    agent: Agent
+    text: str = attrs.field(repr=lambda text: f"<{len(text)} characters>")
 
 
 @attrs.frozen
@@ -105,7 +117,17 @@ class Note:
 
 
 Effect: TypeAlias = (
-    Send | Emit | Play | StopPlayback | StartTool | CancelTool | PrepareHandoff | Settle | StartTimer | Note
+    Send
+    | Emit
+    | Play
+    | StopPlayback
+    | StartTool
+    | CancelTool
+    | PrepareHandoff
+    | StartCheck
+    | Settle
+    | StartTimer
+    | Note
 )
 
 

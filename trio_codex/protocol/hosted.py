@@ -18,11 +18,12 @@ import attrs
 from trio_codex.events import ErrorEvent, ErrorInfo, ToolApprovalRequiredEvent, ToolEndEvent, ToolStartEvent
 from trio_codex.hosted import HostedMcp, HostedTool
 from trio_codex.protocol import server_events as server
-from trio_codex.protocol.answers import Answers, Running
+from trio_codex.protocol.answers import Answers
 from trio_codex.protocol.calls import Calls
 from trio_codex.protocol.client_events import ConversationItemCreate
 from trio_codex.protocol.effects import Effects, StartTimer
 from trio_codex.protocol.items import Item, McpApprovalRequest, McpApprovalResponse, McpCall, McpListTools
+from trio_codex.protocol.running import Running
 from trio_codex.tools import APPROVAL_TIMED_OUT, CANCELLED, FAILED, REJECTED
 
 T = TypeVar("T")

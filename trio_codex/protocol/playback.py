@@ -1,8 +1,9 @@
 """How much of each answer has been heard.
 
 What was heard is what a sink reported; else what was taken to be played; else an estimate: the time since an item's first delta, one
-item after the other. It is never more than was received. Lengths are counted in bytes and turned into ms, rounded down, only where
-they leave. The queue holds the parts that may still be sounding; what is through is dropped, so it stays short in a call of any length.
+item after the other. It is never more than was received, nor more than guardrails have let pass. Lengths are counted in bytes and
+turned into ms, rounded down, only where they leave. The queue holds the parts that may still be sounding; what is through is dropped, so
+it stays short in a call of any length.
 """
 
 from __future__ import annotations
@@ -25,20 +26,21 @@ class Ear(enum.Enum):
 
 @attrs.define
 class Track:
-    """One part of an item that sounds: bytes received and bytes heard."""
+    """One part of an item that sounds: bytes received (those that may be heard), bytes held back, bytes heard."""
 
     response_id: str
     item_id: str
     content_index: int
     began: float
     received: int = 0
+    held: int = 0
     heard: int = 0
     complete: bool = False
 
     @property
     def through(self) -> bool:
         """Whether all of it has come and been heard."""
-        return self.complete and self.heard >= self.received
+        return self.complete and self.heard >= self.received and not self.held
 
 
 @attrs.frozen
@@ -63,11 +65,20 @@ class Playback:
 
     def received(self, response_id: str, item_id: str, content_index: int, nbytes: int, now: float) -> None:
         """More audio has come: whole samples."""
+        self._track(response_id, item_id, content_index, now).received += nbytes
+
+    def held(self, response_id: str, item_id: str, content_index: int, nbytes: int, now: float) -> None:
+        """More audio has come that may not be heard yet."""
+        self._track(response_id, item_id, content_index, now).held += nbytes
+
+    def passed(self, item_id: str, content_index: int, nbytes: int, now: float) -> None:
+        """So much of what was held may be heard from now on."""
         track = self._find(item_id, content_index)
         if track is None:
-            self._settle(now)
-            track = Track(response_id, item_id, content_index, began=now)
-            self._tracks.append(track)
+            return
+        silent_s = now - track.began - track.received / self.audio_format.bytes_per_ms / 1000
+        track.began += max(silent_s, 0)  # what was free before is over: it has been silent since
+        track.held -= min(nbytes, track.held)
         track.received += nbytes
 
     def completed(self, item_id: str, content_index: int) -> None:
@@ -91,13 +102,22 @@ class Playback:
             self._listen(Ear.TAKEN)
             self._advance(item_id, content_index, nbytes)
 
-    def interrupted(self, now: float) -> list[Heard]:
-        """Cut everything off: what was heard of each part that was not yet through, oldest first. The queue is empty after."""
+    def interrupted(self, now: float, response_id: str | None = None) -> list[Heard]:
+        """Cut off everything, or all of one response: what was heard of each part that was not yet through, oldest first."""
         self._settle(now)
-        cut = [self._heard(track) for track in self._tracks if not track.through]
-        self._tracks.clear()
-        self._free = now
-        return cut
+        gone = [track for track in self._tracks if response_id in (None, track.response_id)]
+        self._tracks = deque(track for track in self._tracks if track not in gone)
+        if gone and (not self._tracks or self._tracks[0].heard == 0):
+            self._free = now  # what is left begins to sound now
+        return [self._heard(track) for track in gone if not track.through]
+
+    def _track(self, response_id: str, item_id: str, content_index: int, now: float) -> Track:
+        track = self._find(item_id, content_index)
+        if track is None:
+            self._settle(now)
+            track = Track(response_id, item_id, content_index, began=now)
+            self._tracks.append(track)
+        return track
 
     def _find(self, item_id: str, content_index: int) -> Track | None:
         for track in reversed(self._tracks):
@@ -140,4 +160,5 @@ class Playback:
 
     def _heard(self, track: Track) -> Heard:
         heard_ms = self.audio_format.duration_ms(track.heard)
-        return Heard(track.response_id, track.item_id, track.content_index, heard_ms, track.heard / track.received)
+        share = track.heard / max(track.received + track.held, 1)
+        return Heard(track.response_id, track.item_id, track.content_index, heard_ms, share)

@@ -56,7 +56,7 @@ async def open_realtime_session(
     TCP, TLS, handshake, time limit), ServerRefused (a setting); the body's own exception comes out as it is. Leaving normally raises
     ConnectionLost only if something that was accepted could not be sent and nobody has been told.
     """
-    _check(agent, model, call_id, record)
+    _check(model, call_id, record)
     connect = connector_for(transport)
     target = await resolve_target(endpoint, api_key, model=model, call_id=call_id, timeout=connect_timeout)
     conversation = Conversation(await brief(agent, context), settings, _items(history))
@@ -87,15 +87,11 @@ async def open_realtime_session(
         raise ConnectionLost(lost.code, lost.reason)
 
 
-def _check(agent: Agent, model: str | None, call_id: str | None, record: str | None) -> None:
+def _check(model: str | None, call_id: str | None, record: str | None) -> None:
     if call_id is not None and model is not None:
         raise ConfigurationError("give either model or call_id: a call has its model already")
     if record is not None:
         raise ConfigurationError("record is not supported yet")
-    if agent.guardrails:
-        raise ConfigurationError(
-            f"agent {agent.name!r} has guardrails, which sessions do not run yet; nothing would be checked"
-        )
 
 
 def _known_model(endpoint: Endpoint | None, model: str | None, call_id: str | None) -> str | None:

@@ -45,9 +45,9 @@ class Speaker:
         self._queue.append(effect)
         self._arrived.set()
 
-    def stop(self) -> None:
-        """Forget everything that was not taken."""
-        self._queue.clear()
+    def stop(self, response_id: str | None = None) -> None:
+        """Forget what was not taken, all of it or that of one response."""
+        self._queue = deque(play for play in self._queue if response_id not in (None, play.response_id))
 
     def finish(self, over: Over) -> None:
         """The session is over; what is queued can still be taken."""

@@ -45,7 +45,7 @@ class Services:
         """Run everything until it is left, or until a task fails."""
         shell = self._shell
         shell.start_tool, shell.cancel_tool = self._tools.start, self._tools.cancel
-        shell.prepare_handoff = self._tools.prepare
+        shell.prepare_handoff, shell.start_check = self._tools.prepare, self._tools.check
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:

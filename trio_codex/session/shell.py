@@ -29,6 +29,7 @@ from trio_codex.protocol import (
     Send,
     SessionSettings,
     Settle,
+    StartCheck,
     StartTimer,
     StartTool,
     StopPlayback,
@@ -64,11 +65,12 @@ class Waiting:
 
 
 class Shell:
-    """The state of a session outside the core. The three callables start tasks; the services set them before anything is performed."""
+    """The state of a session outside the core. The callables start tasks; the services set them before anything is performed."""
 
     start_tool: Callable[[ToolCall], None]
     cancel_tool: Callable[[str], None]
     prepare_handoff: Callable[[ToolCall], None]
+    start_check: Callable[[StartCheck], None]
     start_timer: Callable[[str, float], None]
 
     def __init__(self, conversation: Conversation, model: str | None = None) -> None:
@@ -106,14 +108,16 @@ class Shell:
                 self.feeds.put(event)
             case Play():
                 self.speaker.play(effect)
-            case StopPlayback():
-                self.speaker.stop()
+            case StopPlayback(response_id):
+                self.speaker.stop(response_id)
             case StartTool(call):
                 self.start_tool(call)
             case CancelTool(call_id):
                 self.cancel_tool(call_id)
             case PrepareHandoff(call):
                 self.prepare_handoff(call)
+            case StartCheck():
+                self.start_check(effect)
             case Settle(ticket, value, error):
                 self._settle(ticket, value, error)
             case StartTimer(name, seconds):

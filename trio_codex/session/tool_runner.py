@@ -1,4 +1,4 @@
-"""The running calls of a session: one task and one cancel scope per call, in a nursery of their own.
+"""The running calls of a session, and its guardrails' checks: one task and one cancel scope per call, in a nursery of their own.
 
 The reader never waits for user code. Whatever a tool does, the model gets exactly one output for its call: the core sees to that, this
 module only reports how the call ended. Once `stop` is called, nothing begins and nothing is reported any more. How a call is made, and
@@ -13,9 +13,17 @@ from typing import Any
 import trio
 
 from trio_codex.events import ToolApprovalRequiredEvent
-from trio_codex.protocol import Effect, ToolCall
+from trio_codex.protocol import Effect, StartCheck, ToolCall
 from trio_codex.session.shell import Shell
-from trio_codex.tool_running import Approvals, RunSync, ToolBench, nothing_but_cancelled, prepare_handoff
+from trio_codex.tool_running import (
+    Approvals,
+    NoVerdict,
+    RunSync,
+    ToolBench,
+    judge,
+    nothing_but_cancelled,
+    prepare_handoff,
+)
 from trio_codex.tools import CANCELLED, Tool
 
 
@@ -67,6 +75,11 @@ class ToolRunner:
         if self._nursery is not None:
             self._nursery.start_soon(self._prepare, call, name=f"handoff {call.name}")
 
+    def check(self, check: StartCheck) -> None:
+        """Let a guardrail judge a text in a task of its own."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._check, check, name=f"guardrail {check.guardrail.name}")
+
     # --- running ---------------------------------------------------------------------------------------------------
 
     def _ask(self, call: ToolCall, tool: Tool) -> None:
@@ -89,6 +102,14 @@ class ToolRunner:
             self._report(lambda: conversation.handoff_failed(call.call_id, prepared))
         else:
             self._report(lambda: conversation.handoff_prepared(call.call_id, prepared))
+
+    async def _check(self, check: StartCheck) -> None:
+        conversation = self._shell.conversation
+        verdict = await judge(check.guardrail, check.text, self._bench.context, check.agent)
+        if isinstance(verdict, NoVerdict):
+            self._report(lambda: conversation.check_failed(check.check_id, verdict.reason, trio.current_time()))
+        else:
+            self._report(lambda: conversation.checked(check.check_id, verdict, trio.current_time()))
 
     def _report(self, effects: Callable[[], list[Effect]]) -> None:
         """Tell the core how a call ended, unless the session is being left."""
