@@ -186,10 +186,12 @@ class NoVerdict:
 
 
 async def judge(guardrail: Guardrail, text: str, context: Any, agent: Agent) -> Any | NoVerdict:
-    """Let a guardrail judge a text: what it gives (anything true trips it), or that it raised. Cancelling cancels the check."""
+    """Let a guardrail judge a text: what it gives if that is true, which trips it, else None; or that it raised. Cancelling cancels it."""
     try:
         with nothing_but_cancelled(guardrail):
-            return await guardrail.judge(text, context, agent)
+            return (
+                await guardrail.judge(text, context, agent) or None
+            )  # whether it is true is asked here: that may raise
     except Exception as error:
         _log.warning("the guardrail %s raised %s", guardrail.name, type(error).__name__)
         return NoVerdict(failure_text(error).removeprefix("Error: "))
