@@ -195,8 +195,9 @@ HANDOFF_INPUTS: Mapping[str, handoff.Given] = {
     "Redirected": handoff.Redirected(TARGET),
     "Prepared": handoff.Prepared(TARGET),
     "PrepareFailed": handoff.PrepareFailed("it raised"),
-    "ResponseEnded(True)": handoff.ResponseEnded(completed=True),
-    "ResponseEnded(False)": handoff.ResponseEnded(completed=False, reason="interrupted"),
+    "Ended(True)": handoff.ResponseEnded(completed=True),
+    "Ended(False)": handoff.ResponseEnded(completed=False, reason="interrupted"),
+    "Interrupted": handoff.Interrupted(),
     "Updated": handoff.Updated(),
     "Refused": handoff.Refused("refused"),
 }

@@ -17,6 +17,7 @@ import attrs
 
 from tests.protocol.driver import MS
 from trio_codex.protocol import REQUEST_KEY
+from trio_codex.protocol.handoff import INTERRUPTED
 
 RACE = "conversation_already_has_active_response"
 EMPTY = "input_audio_buffer_commit_empty"
@@ -151,6 +152,8 @@ class ModelServer:
         item = frame["item"]
         item_id = item.get("id") or self.new("item")
         if item["type"] == "function_call_output":
+            if item["output"].endswith(INTERRUPTED):
+                self.silent_calls.add(item["call_id"])  # whoever cut in speaks next
             self._note_output(item["call_id"])
         text = "".join(part.get("text", "") for part in item.get("content", ()))
         self.add_item({**item, "id": item_id}, text, done=True)

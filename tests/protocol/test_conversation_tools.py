@@ -227,6 +227,43 @@ def test_a_handoff_that_speech_cut_off_leaves_the_old_agent_and_asks_nothing() -
     assert driver.conversation.briefing.agent is greeter
 
 
+@pytest.mark.parametrize("by", ["speech", "interrupt"])
+def test_a_handoff_that_is_interrupted_after_its_response_leaves_the_old_agent_and_asks_nothing(by: str) -> None:
+    """The callables of the handoff still run; whoever cut in speaks next."""
+    driver = Driver(detection=VAD).calling("r1", "h1", name=HANDOFF)
+    step = driver.started() if by == "speech" else driver.interrupt()
+    assert step.types == ["conversation.item.create"]
+    assert step.only(ToolEndEvent).output == "Error: Handoff failed - the response was interrupted"
+    assert driver.verb(driver.conversation.handoff_prepared("h1", brief(support))) == []
+    assert driver.conversation.briefing.agent is greeter
+    driver.message()
+    assert driver.created("r2").only(AgentStartEvent).agent is greeter
+
+
+def test_speech_that_does_not_interrupt_lets_a_handoff_go_on() -> None:
+    driver = Driver(detection={**VAD, "interrupt_response": False}).calling("r1", "h1", name=HANDOFF)
+    assert driver.started().types == []
+    assert driver.verb(driver.conversation.handoff_prepared("h1", brief(support))).types == ["session.update"]
+
+
+def test_an_interrupted_handoff_does_not_take_the_follow_up_of_its_neighbours() -> None:
+    driver = Driver().answering("r1")
+    driver.called("r1", "c1", "get_weather")
+    driver.called("r1", "h1", HANDOFF)
+    driver.done("r1")
+    assert driver.interrupt().types == ["conversation.item.create"]
+    assert driver.tool_ended("c1").types == ["conversation.item.create", "response.create"]
+
+
+def test_an_ask_ends_with_its_interrupted_handoff() -> None:
+    driver = Driver()
+    ticket, _ = driver.ask()
+    driver.created("r1")
+    driver.called("r1", "h1", HANDOFF)
+    assert driver.done("r1").settled == []
+    assert [settle.ticket for settle in driver.interrupt().settled] == [ticket]
+
+
 @pytest.mark.parametrize("status", ["failed", "incomplete"])
 def test_a_handoff_in_an_answer_that_ended_badly_is_told_with_a_follow_up(status: str) -> None:
     driver = Driver().answering("r1")

@@ -17,11 +17,13 @@ from tests.protocol.machines import (
 )
 from trio_codex.protocol import handoff
 from trio_codex.protocol.handoff import (
+    INTERRUPTED,
     UNDER_WAY,
     Apply,
     Applying,
     Arrived,
     Failed,
+    Interrupted,
     Prepare,
     Prepared,
     PrepareFailed,
@@ -109,6 +111,7 @@ def test_the_callables_and_the_response_end_in_either_order(given: tuple[handoff
         ([Prepared(TARGET), ResponseEnded(completed=False, reason="cut")], "cut"),
         ([ResponseEnded(completed=False, reason="cut")], "cut"),
         ([ResponseEnded(completed=True), PrepareFailed("no")], "no"),
+        ([ResponseEnded(completed=True), Interrupted()], INTERRUPTED),
         ([Prepared(TARGET), ResponseEnded(completed=True), Refused("the server said no")], "the server said no"),
     ],
 )
@@ -117,6 +120,18 @@ def test_whatever_fails_leaves_the_source_in_charge(given: list[handoff.Given], 
     state, outcomes = run(Requested(asked), *given)
     assert state == Settled(SOURCE)
     assert outcomes[-1] == Failed(asked, reason)
+
+
+def test_an_interruption_is_known_by_the_end_of_the_response_as_long_as_it_runs() -> None:
+    asked = call("h1")
+    state, outcomes = run(Requested(asked), Interrupted(), Prepared(TARGET), Interrupted())
+    assert state == Preparing(source=SOURCE, call=asked, target=TARGET)
+    assert outcomes == [Prepare(asked)]
+
+
+def test_settings_on_their_way_are_not_called_back() -> None:
+    state, _ = run(Requested(call("h1")), ResponseEnded(completed=True), Prepared(TARGET))
+    assert step(state, Interrupted()) == (state, ())
 
 
 def test_a_second_handoff_is_answered_not_queued() -> None:

@@ -26,7 +26,6 @@ from trio_codex.protocol.settings import UNSET, Briefing, SessionSettings, sessi
 from trio_codex.protocol.updates import Purpose, Updates
 from trio_codex.tools import UNKNOWN_TOOL
 
-INTERRUPTED: Final = "the response was interrupted"
 NOT_COMPLETED: Final = "the response was not completed"
 
 
@@ -124,10 +123,11 @@ class Calls:
         return self._batches.setdefault(running, _Batch(running, cut_off=running.over and running.cut))
 
     def interrupted(self) -> None:
-        """The user cut in: tools that asked for it are cancelled."""
+        """The user cut in: tools that asked for it are cancelled, and so is a handoff that only waits for its callables."""
         for call, _ in self._open.values():
             if call.tool is not None and call.tool.on_interrupt == "cancel":
                 self._effects.add(CancelTool(call.call_id))
+        self._step(handoffs.Interrupted())
 
     def response_done(self, running: Running, outcome: Outcome) -> bool:
         """A response is over; says whether its turn goes on: outputs are owed or a follow-up is."""
@@ -194,7 +194,7 @@ class Calls:
     def _handoff_response_done(self, running: Running, *, completed: bool, cut_off: bool) -> None:
         state = self._state
         if isinstance(state, handoffs.Preparing) and state.call.call_id in running.calls:
-            reason = INTERRUPTED if cut_off else NOT_COMPLETED
+            reason = handoffs.INTERRUPTED if cut_off else NOT_COMPLETED
             self._step(handoffs.ResponseEnded(completed and not cut_off, reason))
 
     def _step(self, given: handoffs.Given) -> None:
@@ -237,7 +237,9 @@ class Calls:
             text = f"the agent stays {self.briefing.agent.name}: {reason}"
             self._settle_redirect(ServerRefused(text, **self._refusal))
         else:
-            self.ended(call.call_id, HANDOFF_FAILED.format(reason=reason))
+            # Who cut in speaks next; nobody waits for the agent's account of it.
+            respond = reason != handoffs.INTERRUPTED
+            self.ended(call.call_id, HANDOFF_FAILED.format(reason=reason), respond=respond)
 
     def _settle_redirect(self, error: ServerRefused | None) -> None:
         if self._redirect is not None:

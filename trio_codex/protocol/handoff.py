@@ -5,14 +5,16 @@ only then does the target speak. Everything else leaves the source in charge. On
 `Settled` is answered with a failure, never queued. A program that puts an agent in charge (`update_agent`) brings the target along and
 waits for no response of its own; when exactly the settings may go out (not while somebody answers) is decided outside.
 
-    state \\ given  Requested  Redirected  Prepared    PrepareFailed  ResponseEnded(True)  ResponseEnded(False)  Updated  Refused
-    Settled        Preparing  Applying    -           -              -                    -                     -        -
-    Preparing      Failed     Failed      Preparing²  Settled        Preparing¹           Settled               -        -
-    Preparing¹     Failed     Failed      Applying    Settled        -                    -                     -        -
-    Preparing²     Failed     Failed      -           -              Applying             Settled               -        -
-    Applying       Failed     Failed      -           -              -                    -                     Settled  Settled
+    state \\ given  Requested  Redirected  Prepared    PrepareFailed  Ended(True)  Ended(False)  Interrupted  Updated  Refused
+    Settled        Preparing  Applying    -           -              -            -             -            -        -
+    Preparing      Failed     Failed      Preparing²  Settled        Preparing¹   Settled       -            -        -
+    Preparing¹     Failed     Failed      Applying    Settled        -            -             Settled      -        -
+    Preparing²     Failed     Failed      -           -              Applying     Settled       -            -        -
+    Applying       Failed     Failed      -           -              -            -             -            Settled  Settled
 
-Preparing¹ has seen the response end, Preparing² has the briefing. Pure: `step(state, given)` gives the next state and what follows.
+`Ended` is `ResponseEnded`. Preparing¹ has seen the response end, Preparing² has the briefing. An interruption by itself ends a handoff
+only in Preparing¹: while the response runs its end tells whether it was cut off, and settings that are on their way are not called back.
+Pure: `step(state, given)` gives the next state and what follows.
 """
 
 from __future__ import annotations
@@ -95,6 +97,11 @@ class ResponseEnded:
 
 
 @attrs.frozen
+class Interrupted:
+    """The user cut in, by speech or by the program."""
+
+
+@attrs.frozen
 class Updated:
     """The server acknowledged the settings."""
 
@@ -106,7 +113,7 @@ class Refused:
     reason: str
 
 
-Given: TypeAlias = Requested | Redirected | Prepared | PrepareFailed | ResponseEnded | Updated | Refused
+Given: TypeAlias = Requested | Redirected | Prepared | PrepareFailed | ResponseEnded | Interrupted | Updated | Refused
 
 # --- outputs -----------------------------------------------------------------------------------------------------------
 
@@ -145,6 +152,7 @@ class Failed:
 Outcome: TypeAlias = Prepare | Apply | Arrived | Failed
 
 UNDER_WAY: Final = "another handoff is under way"
+INTERRUPTED: Final = "the response was interrupted"
 
 
 def step(state: State, given: Given) -> tuple[State, tuple[Outcome, ...]]:
@@ -166,6 +174,8 @@ def step(state: State, given: Given) -> tuple[State, tuple[Outcome, ...]]:
             return _ready(attrs.evolve(state, response_ended=True))
         case Preparing(response_ended=False), ResponseEnded(False, reason):
             return Settled(state.source), (Failed(state.call, reason),)
+        case Preparing(response_ended=True), Interrupted():
+            return Settled(state.source), (Failed(state.call, INTERRUPTED),)
         case Applying(), Updated():
             return Settled(state.target), (Arrived(state.call, state.source, state.target),)
         case Applying(), Refused(reason):
