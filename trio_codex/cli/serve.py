@@ -16,11 +16,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8765, help="0: the system chooses (default: %(default)s)")
     parser.add_argument("--api-key", help="clients must show this key")
     parser.add_argument("--json", action="store_true", help="print one JSON line once it listens")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME[:PARAMETERS]",
+        help="do this wrong, may be given several times; --list-faults says what there is",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same faults (default: %(default)s)"
+    )
+    parser.add_argument("--list-faults", action="store_true", help="list the faults and their parameters, and end")
 
 
 async def run(options: argparse.Namespace) -> int:
     """Serve until a signal comes."""
     from trio_codex.server import serve
+    from trio_codex.server.faults import FAULTS
 
-    await serve(options.host, options.port, api_key=options.api_key, json=options.json)
+    if options.list_faults:
+        for kind in FAULTS.values():
+            print(f"{kind.name}\n    {kind.about}", *kind.parameters, sep="\n    ")
+        return 0
+    await serve(
+        options.host, options.port, api_key=options.api_key, json=options.json, faults=options.fault, seed=options.seed
+    )
     return 0

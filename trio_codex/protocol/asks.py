@@ -7,6 +7,7 @@ with the response until it is done, and only then counts for who asked: until th
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from itertools import chain
 
 import attrs
 
@@ -30,16 +31,17 @@ class Reply:
 
 @attrs.define
 class Said:
-    """What one response has said, or all responses to one ask."""
+    """What one response has said, or all responses to one ask; `words` by the part of the item that they are in."""
 
-    words: list[str] = attrs.field(factory=list)
+    words: dict[tuple[str, int], list[str]] = attrs.field(factory=dict)
     audio: list[bytes] = attrs.field(factory=list)
     items: list[Item] = attrs.field(factory=list)
     usage: Usage = attrs.field(factory=Usage)
 
     def add(self, other: Said) -> None:
         """Append what another response has said."""
-        self.words += other.words or [_words_of(item) for item in other.items]
+        unsaid = {(f"{len(self.items)}+{at}", 0): [_words_of(item)] for at, item in enumerate(other.items)}
+        self.words |= other.words or unsaid
         self.audio += other.audio
         self.items += other.items
         self.usage += other.usage
@@ -77,7 +79,8 @@ class Asks:
                 ask = Said()
                 for said in told:
                     ask.add(said)
-                reply = Reply("".join(ask.words), b"".join(ask.audio), status, ask.usage, tuple(ask.items))
+                words = "".join(chain.from_iterable(ask.words.values()))
+                reply = Reply(words, b"".join(ask.audio), status, ask.usage, tuple(ask.items))
                 self._effects.add(Settle(ticket, None if failure else reply, failure))
 
 

@@ -119,7 +119,7 @@ class Saying:
         """Words of an answer: of its transcript if they are spoken, else of its text."""
         if running is not None:
             if running.asked:
-                running.said.words.append(delta)
+                running.said.words.setdefault((item_id, content_index), []).append(delta)
             if running.out_of_band:
                 return
         self._history.delta(item_id, content_index, delta, SPOKEN if spoken else WRITTEN)
@@ -131,6 +131,8 @@ class Saying:
 
     def said(self, running: Running | None, item_id: str, content_index: int, text: str, *, spoken: bool) -> None:
         """All words of a part, once more; a server that has cut the part off may have none left."""
+        if text and running is not None and running.asked and not running.over:
+            running.said.words[item_id, content_index] = [text]  # deltas may have been lost, doubled or out of order
         if running is not None and running.out_of_band:
             return
         if text:

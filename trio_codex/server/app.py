@@ -21,8 +21,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from trio_codex.protocol import Peer
+from trio_codex.protocol import Peer, encode_server_event
 from trio_codex.server.connection import Engines, RealtimeConnection
+from trio_codex.server.faults import FaultPlan
 
 logger: Final = logging.getLogger("trio_codex.server")
 
@@ -56,6 +57,7 @@ class Service:
     api_key: str | None = attrs.field(default=None, repr=False)
     max_sessions: int = 64
     session_s: float = 3600
+    faults: FaultPlan = attrs.field(factory=FaultPlan)
     _connections: set[RealtimeConnection] = attrs.field(factory=set, init=False)
     _ended: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
     _labels: Any = attrs.field(factory=lambda: count(1), init=False)
@@ -99,14 +101,21 @@ class Service:
             await websocket.send_denial_response(response)
             return
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
-        peer = Peer(model=model, label=f"{next(self._labels):x}", expires_at=int(time.time() + self.session_s))
-        connection = RealtimeConnection(peer, _WebSocketLine(websocket), self.engines, lifetime_s=self.session_s)
+        line = _WebSocketLine(websocket)
+        if refusal := self.faults.refusal:
+            await line.send(encode_server_event(refusal.event))
+            await line.close(refusal.code, refusal.reason)
+            return
+        session_s = self.faults.lifetime_s(self.session_s)
+        peer = Peer(model=model, label=f"{next(self._labels):x}", expires_at=int(time.time() + session_s))
+        faults = self.faults.session()
+        connection = RealtimeConnection(peer, line, self.engines, lifetime_s=session_s, faults=faults)
         self._connections.add(connection)
         try:
             await connection.serve()
         except Exception:
             logger.exception("a session failed")
-            await _WebSocketLine(websocket).close(1011, "The server had an error.")
+            await line.close(1011, "The server had an error.")
         finally:
             self._connections.discard(connection)
             self._ended.unpark_all()

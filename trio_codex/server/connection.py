@@ -36,6 +36,7 @@ from trio_codex.protocol import (
 )
 from trio_codex.server.answering import SpokenAnswer
 from trio_codex.server.engines import SpeechToText, TextToSpeech, turn_detector
+from trio_codex.server.faults import EventFaults
 from trio_codex.server.listening import DetectorFactory, Ears
 from trio_codex.server.outbox import FULL, Outbox
 from trio_codex.server.responder import Responder
@@ -76,8 +77,11 @@ class Engines:
 class RealtimeConnection:
     """Serves one client until it is gone, the session expires or `stop` is called."""
 
-    def __init__(self, peer: Peer, line: Line, engines: Engines, *, lifetime_s: float = 3600) -> None:
+    def __init__(
+        self, peer: Peer, line: Line, engines: Engines, *, lifetime_s: float = 3600, faults: EventFaults | None = None
+    ) -> None:
         self._peer = peer
+        self._faults = faults
         self._line = line
         self._engines = engines
         self._lifetime_s = lifetime_s
@@ -129,8 +133,13 @@ class RealtimeConnection:
                 frame = await self._line.receive()
             except trio.EndOfChannel:
                 return
-            self._perform(self._peer.receive_frame(frame))
+            self._perform(self._received(frame))
             await self._ears.listen()
+
+    def _received(self, frame: str | bytes) -> list[PeerEffect]:
+        return (
+            self._peer.receive_frame(frame) if self._faults is None else self._faults.receive_frame(self._peer, frame)
+        )
 
     async def _write(self) -> None:
         try:
@@ -149,7 +158,8 @@ class RealtimeConnection:
         for effect in effects:
             match effect:
                 case Say(event):
-                    self._outbox.put(encode_server_event(event))
+                    for said in (event,) if self._faults is None else self._faults.say(event):
+                        self._outbox.put(encode_server_event(said))
                 case Generate(request):
                     scope = self._answers[request.response_id] = trio.CancelScope()
                     self._nursery.start_soon(self._answer, request, scope)

@@ -19,6 +19,7 @@ from trio_codex.audio import require
 from trio_codex.credentials import Endpoint
 from trio_codex.errors import ConfigurationError, InternalError, TrioCodexError
 from trio_codex.server.engines import SpeechToText, TextToSpeech
+from trio_codex.server.faults import FaultPlan
 from trio_codex.server.responder import Responder
 
 PATIENCE_S = 3.0
@@ -54,16 +55,17 @@ async def open_local_server(
             ...
 
     `responder` decides what is said (None: the stand-in, which needs no language model), `stt` and `tts` hear and speak (None:
-    the local engines, in worker processes). Leaving closes the sessions (code 1001) and ends everything within three seconds.
-    Raises ConfigurationError for a port in use, a host that is not loopback without `api_key`, and without the extra `local`.
+    the local engines, in worker processes). `faults` are what the server does wrong, as `NAME[:PARAMETERS]` (see
+    `trio_codex.server.faults.FAULTS`); the same `seed` gives the same run. Leaving closes the sessions (code 1001) and ends everything
+    within three seconds. Raises ConfigurationError for a port in use, a host that is not loopback without `api_key`, a fault that there is
+    not, and without the extra `local`.
     """
-    if faults:
-        raise ConfigurationError("the local server has no faults yet")
+    plan = FaultPlan(faults, seed)
     if not api_key and not _is_loopback(host):
         raise ConfigurationError(f"host {host!r} is not loopback: the server needs an api_key there")
     for package in ("hypercorn", "starlette", "pocketsphinx"):
         require(package, extra="local")
-    running = _Running(host, port, api_key or None, responder, stt, tts)
+    running = _Running(host, port, api_key or None, responder, stt, tts, plan)
     raised: BaseException | None = None  # by the body
     failure: BaseException | None = None  # of the server
     try:
@@ -87,9 +89,17 @@ async def open_local_server(
         raise raised
 
 
-async def serve(host: str = "127.0.0.1", port: int = 8765, *, api_key: str | None = None, json: bool = False) -> None:
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    *,
+    api_key: str | None = None,
+    json: bool = False,
+    faults: Sequence[str] = (),
+    seed: int = 0,
+) -> None:
     """Serve until cancelled. Prints where it listens once it does, with `json` as one line `{"http_url":…,"ws_url":…}`."""
-    async with open_local_server(host, port, api_key) as server:
+    async with open_local_server(host, port, api_key, faults=faults, seed=seed) as server:
         urls = {"http_url": server.http_url, "ws_url": server.ws_url}
         line = (
             json_module.dumps(urls) if json else f"Listening on {server.http_url} and {server.ws_url}; Ctrl-C ends it."
@@ -110,8 +120,11 @@ class _Running:
         responder: Responder | None,
         stt: SpeechToText | None,
         tts: TextToSpeech | None,
+        faults: FaultPlan,
     ) -> None:
         from trio_codex.server.web import listen
+
+        self._faults = faults
 
         self._api_key = api_key
         self._responder = responder
@@ -149,8 +162,9 @@ class _Running:
         service = Service(
             Engines(stt=stt, tts=tts, responder=self._responder or StandIn(), patience=trio.Semaphore(RECOGNISERS - 1)),
             self._api_key,
+            faults=self._faults,
         )
-        web = WebServer(service.app())
+        web = WebServer(service.app(), self._faults)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(web.serve, self._socket)
             self._scope.shield = True

@@ -18,6 +18,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
 from trio_codex.errors import ConfigurationError
+from trio_codex.server.faults import FaultPlan
 
 logger: Final = logging.getLogger("trio_codex.server.http")
 
@@ -41,7 +42,8 @@ def listen(host: str, port: int) -> socket.socket:
 class WebServer:
     """Serves one application until `stop`."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, faults: FaultPlan | None = None) -> None:
+        self._faults = faults or FaultPlan()
         self._config = Config()
         self._config.accesslog = None
         self._config.errorlog = logger
@@ -76,8 +78,10 @@ class WebServer:
     async def _handle(self, stream: trio.SocketStream) -> None:
         self._streams.add(stream)
         try:
-            # Its annotation asks for an SSLStream; it takes what has no handshake as plain.
-            await TCPServer(self._app, self._config, self._context, ConnectionState({}), stream).run()  # type: ignore[arg-type]
+            async with self._faults.around(stream) as carried:
+                if carried is not None:
+                    # What has no handshake is taken as plain TCP.
+                    await TCPServer(self._app, self._config, self._context, ConnectionState({}), carried).run()
         except Exception as error:
             logger.warning("a connection broke the rules: %r", error)  # hypercorn would end the whole server
         finally:
