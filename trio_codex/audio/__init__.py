@@ -12,7 +12,7 @@ from trio_codex.audio.formats import RATE, AudioFormat, WholeSamples
 from trio_codex.audio.g711 import alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
 from trio_codex.audio.levels import rms, stereo, voiced_end_ms
 from trio_codex.audio.resampling import Resampler, Transcoder, resample
-from trio_codex.audio.wav import Wav, read_wav, write_wav
+from trio_codex.audio.wav import Wav, encode_wav, read_wav, write_wav
 
 __all__ = [
     "RATE",
@@ -23,6 +23,7 @@ __all__ = [
     "WholeSamples",
     "alaw_decode",
     "alaw_encode",
+    "encode_wav",
     "read_wav",
     "require",
     "resample",

@@ -90,12 +90,7 @@ def write_wav(target: str | PathLike[str], samples: bytes, *, rate: int = RATE, 
     hold (4 GiB).
     """
     path = Path(target)
-    samples = samples[: len(samples) - len(samples) % (2 * channels)]
-    if len(samples) + 36 > _WIDEST:
-        raise ConfigurationError(f"{path}: {len(samples)} bytes are more than a WAV file can hold")
-    riff = struct.pack("<4sI4s", b"RIFF", 36 + len(samples), b"WAVE")
-    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, channels, rate, rate * channels * 2, channels * 2, 16)
-    header = riff + fmt + struct.pack("<4sI", b"data", len(samples))
+    header, samples = _header_and_samples(str(path), samples, rate, channels)
     try:
         mode = path.stat().st_mode if path.exists() else None
         if mode is None or stat.S_ISREG(mode):
@@ -105,6 +100,20 @@ def write_wav(target: str | PathLike[str], samples: bytes, *, rate: int = RATE, 
                 file.writelines((header, samples))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def encode_wav(samples: bytes, *, rate: int = RATE, channels: int = 1) -> bytes:
+    """Give s16le samples (interleaved) as a 16-bit WAV. Raises ConfigurationError for more than a WAV can hold (4 GiB)."""
+    return b"".join(_header_and_samples("a WAV in memory", samples, rate, channels))
+
+
+def _header_and_samples(name: str, samples: bytes, rate: int, channels: int) -> tuple[bytes, bytes]:
+    samples = samples[: len(samples) - len(samples) % (2 * channels)]
+    if len(samples) + 36 > _WIDEST:
+        raise ConfigurationError(f"{name}: {len(samples)} bytes are more than a WAV file can hold")
+    riff = struct.pack("<4sI4s", b"RIFF", 36 + len(samples), b"WAVE")
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, channels, rate, rate * channels * 2, channels * 2, 16)
+    return riff + fmt + struct.pack("<4sI", b"data", len(samples)), samples
 
 
 def _replace(path: Path, mode: int | None, *parts: bytes) -> None:

@@ -8,7 +8,7 @@ of `trio_codex.errors`; what it raises is delivered as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
@@ -51,24 +51,44 @@ def _between(low: float, high: float) -> Callable[[Any, attrs.Attribute[Any], fl
     return check
 
 
+# Converters for each field: what type checkers make of a generic one refuses every list.
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise ConfigurationError(f"a list of texts is expected, not the text {values!r}")
+    return tuple(values)
+
+
+def _segments(values: Iterable[Segment]) -> tuple[Segment, ...]:
+    return tuple(values)
+
+
+def _words(values: Iterable[Word]) -> tuple[Word, ...]:
+    return tuple(values)
+
+
+def _mappings(values: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True)
 class STTSettings:
     """How speech is turned into text. None and () are not sent: the model has its own defaults.
 
     `language` is one expected language (ISO 639-1), `languages` are several, for models that take them; `keywords` are words that
-    are likely to be said. `response_format` "verbose_json" gives segments and words with times, "diarized_json" segments with
-    speakers; `known_speakers` are names with a data URL of 2 to 10 s of their speech. `turn_detection` says when a turn of a stream
+    are likely to be said. `response_format` "verbose_json" gives times of segments or words, as `timestamp_granularities` ("segment",
+    "word") asks; "diarized_json" gives segments with speakers, of which `known_speakers` are names with a data URL of 2 to 10 s of
+    their speech; "text" gives nothing but the text. `turn_detection` says when a turn of a stream
     is over, for models with a detection of their own and for the local one. Raises ConfigurationError for a temperature outside 0..1.
     """
 
     model: str = "gpt-transcribe"
     language: str | None = None
-    languages: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    languages: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     prompt: str | None = None
-    keywords: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    keywords: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     temperature: float | None = attrs.field(default=None, validator=_between(0, 1))
-    response_format: Literal["json", "verbose_json", "diarized_json"] = "json"
-    timestamp_granularities: tuple[Literal["word", "segment"], ...] = attrs.field(default=(), converter=tuple)
+    response_format: Literal["json", "verbose_json", "diarized_json", "text"] = "json"
+    timestamp_granularities: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     logprobs: bool = False
     known_speakers: Mapping[str, str] = attrs.field(factory=dict)
     turn_detection: ServerVAD | SemanticVAD = attrs.field(factory=SemanticVAD)
@@ -143,9 +163,9 @@ class Transcript:
     text: str
     language: str | None = None
     duration_s: float | None = None
-    segments: tuple[Segment, ...] = attrs.field(default=(), converter=tuple)
-    words: tuple[Word, ...] = attrs.field(default=(), converter=tuple)
-    logprobs: tuple[Mapping[str, Any], ...] = attrs.field(default=(), converter=tuple)
+    segments: tuple[Segment, ...] = attrs.field(default=(), converter=_segments)
+    words: tuple[Word, ...] = attrs.field(default=(), converter=_words)
+    logprobs: tuple[Mapping[str, Any], ...] = attrs.field(default=(), converter=_mappings)
     usage: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
