@@ -7,6 +7,7 @@ so that both go the same way. Nothing here opens a connection; credentials of a 
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -90,11 +91,11 @@ def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _matches(host: str, port: int, entry: str) -> bool:
-    name, colon, wanted = entry.rpartition(":")
-    if colon and wanted.isdigit() and ":" not in name.strip("[]").removesuffix("]"):
-        if int(wanted) != port:
+    with_port = re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry)
+    if with_port:
+        if int(with_port[2]) != port:
             return False
-        entry = name
+        entry = with_port[1]
     entry = entry.strip("[]")
     if entry == "*":
         return True

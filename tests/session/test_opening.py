@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from trio_codex import Agent, Endpoint, SessionSettings, open_realtime_session
+from trio_codex import Agent, Endpoint, ServerVAD, SessionSettings, open_realtime_session
 from trio_codex.errors import ConfigurationError, ConnectionFailed, ConnectionLost, ServerRefused
 from trio_codex.events import ErrorEvent, HistoryAddedEvent
 from trio_codex.protocol import ConversationItemCreate, SessionUpdate
@@ -117,6 +117,28 @@ async def test_the_target_of_a_call() -> None:
     with pytest.raises(ConfigurationError, match="call_id"):
         async with scripted_session(call_id="rtc_1", model="gpt-realtime"):
             raise AssertionError
+
+
+async def test_a_call_is_not_told_what_calls_refuse(caplog: pytest.LogCaptureFixture) -> None:
+    async def script(line: Any) -> None:
+        update = await line.expect(SessionUpdate)
+        turns = update.session.audio.input.turn_detection
+        assert (update.session.audio.input.format, update.session.audio.output.format) == (None, None)
+        assert (turns.type, turns.create_response, turns.threshold, turns.silence_duration_ms) == (
+            "server_vad",
+            False,
+            None,
+            None,
+        )
+        assert update.session.audio.output.voice == "marin"
+        await line.acknowledge(update)
+
+    turns = ServerVAD(threshold=0.7, silence_duration_ms=300, create_response=False)
+    settings = SessionSettings(
+        voice="marin", input_format="audio/pcmu", output_format="audio/pcmu", turn_detection=turns
+    )
+    async with scripted_session(None, script, acknowledge=False, settings=settings, call_id="rtc_1"):
+        assert "left out" in caplog.text
 
 
 async def test_a_key_may_be_asked_for() -> None:

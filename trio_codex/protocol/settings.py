@@ -75,6 +75,9 @@ class Transcription:
     keywords: Sequence[str] | None | Unset = UNSET
 
 
+NOT_IN_CALLS: Final = ("threshold", "prefix_padding_ms", "silence_duration_ms")
+"""Fields of turn detection that calls refuse."""
+
 _FORMATS: Final[Mapping[str, Mapping[str, Any]]] = {
     "pcm16": {"type": "audio/pcm", "rate": 24000},
     "audio/pcm": {"type": "audio/pcm", "rate": 24000},
@@ -115,6 +118,17 @@ class SessionSettings:
     def overlaid(self, other: SessionSettings) -> SessionSettings:
         """These settings with everything that `other` sets put over them."""
         return attrs.evolve(self, **_given(other))
+
+    def for_call(self) -> SessionSettings:
+        """These settings without what telephone and WebRTC calls do not allow: their audio formats are the call's, and so is the tuning
+        of turn detection by silence (refused as unknown: seen in openai-agents-js).
+        """
+        turns = self.turn_detection
+        if isinstance(turns, ServerVAD):
+            turns = attrs.evolve(turns, **dict.fromkeys(NOT_IN_CALLS, UNSET))
+        elif isinstance(turns, Mapping):
+            turns = {name: value for name, value in turns.items() if name not in NOT_IN_CALLS}
+        return attrs.evolve(self, input_format=UNSET, output_format=UNSET, turn_detection=turns)
 
     def to_wire(self) -> dict[str, Any]:
         """The partial session object of a `session.update`; ConfigurationError for an unknown audio format or what is no JSON."""

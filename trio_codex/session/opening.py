@@ -15,12 +15,12 @@ import trio
 from trio_codex.agent import Agent
 from trio_codex.body import Body
 from trio_codex.credentials import Endpoint
-from trio_codex.errors import ConfigurationError, ConnectionLost, InternalError, RemoteProtocolError, TrioCodexError
+from trio_codex.errors import ConfigurationError, InternalError, RemoteProtocolError, TrioCodexError
 from trio_codex.events import HistoryItem
 from trio_codex.protocol import Conversation, Item, SessionSettings, structure
 from trio_codex.session.services import Services
 from trio_codex.session.session import BUFFER, Session
-from trio_codex.session.shell import Shell
+from trio_codex.session.shell import Shell, log
 from trio_codex.session.tool_runner import ToolRunner
 from trio_codex.tool_running import brief
 from trio_codex.transport import Connector
@@ -59,6 +59,7 @@ async def open_realtime_session(
     _check(model, call_id, record)
     connect = connector_for(transport)
     target = await resolve_target(endpoint, api_key, model=model, call_id=call_id, timeout=connect_timeout)
+    settings = settings if call_id is None or settings is None else _for_call(settings)
     conversation = Conversation(await brief(agent, context), settings, _items(history))
     shell = Shell(conversation, _known_model(endpoint, model, call_id))
     shell.check_settings(settings or SessionSettings(), complete=call_id is None)
@@ -84,7 +85,7 @@ async def open_realtime_session(
     if (outcome := body.outcome(ended, _failure)) is not None:
         raise outcome
     if services is not None and (lost := services.lost_something):
-        raise ConnectionLost(lost.code, lost.reason)
+        raise shell.lost_again(lost)
 
 
 def _check(model: str | None, call_id: str | None, record: str | None) -> None:
@@ -92,6 +93,15 @@ def _check(model: str | None, call_id: str | None, record: str | None) -> None:
         raise ConfigurationError("give either model or call_id: a call has its model already")
     if record is not None:
         raise ConfigurationError("record is not supported yet")
+
+
+def _for_call(settings: SessionSettings) -> SessionSettings:
+    allowed = settings.for_call()
+    if allowed != settings:
+        log.warning(
+            "audio formats and the tuning of turn detection by silence are the call's: those settings are left out"
+        )
+    return allowed
 
 
 def _known_model(endpoint: Endpoint | None, model: str | None, call_id: str | None) -> str | None:

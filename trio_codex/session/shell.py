@@ -157,7 +157,7 @@ class Shell:
         """Raise trio.ClosedResourceError after our own end, ConnectionLost after the peer's."""
         if self.lost is not None:
             self.told = True
-            raise ConnectionLost(self.lost.code, self.lost.reason)
+            raise self.lost_again(self.lost)
         if self.closed:
             raise trio.ClosedResourceError("this session is closed")
 
@@ -203,6 +203,8 @@ class Shell:
     def _settle(self, ticket: str, value: Any, error: TrioCodexError | None) -> None:
         if waiting := self._waiting.get(ticket):
             waiting.value, waiting.error = value, error
+            if error is not None:
+                error.session_id = self.conversation.session_id
             waiting.done.set()
         elif error is not None:
             log.info("nobody waits for %s any more, which failed: %s", ticket, error)
@@ -231,7 +233,11 @@ class Shell:
         self.told = True
         if self.lost.code == NORMAL and not self.conversation.expired:
             return StopAsyncIteration()
-        return ConnectionLost(self.lost.code, self.lost.reason)
+        return self.lost_again(self.lost)
+
+    def lost_again(self, lost: ConnectionLost) -> ConnectionLost:
+        """The same end for one more who is told: everybody gets an exception of his own."""
+        return ConnectionLost(lost.code, lost.reason, session_id=self.conversation.session_id)
 
 
 _OVER: Final = object()

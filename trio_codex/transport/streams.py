@@ -119,10 +119,12 @@ async def _ask_for_tunnel(stream: trio.abc.Stream, proxy: Proxy, place: str) -> 
         while (answer := said.next_event()) is h11.NEED_DATA:
             # Byte by byte would be needed to leave what follows; a server waits for its client to speak, so nothing does.
             said.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
+        if not isinstance(answer, h11.Response):
+            raise h11.RemoteProtocolError("it hung up")  # noqa: TRY301 - the same as what h11 itself says of less than that
     except (h11.RemoteProtocolError, trio.BrokenResourceError) as error:
         text = f"the proxy {proxy.place} did not answer as an HTTP proxy"
         raise ConnectionFailed(text, stage="proxy", advice=f"check {proxy.variable}") from error
-    status = answer.status_code if isinstance(answer, h11.Response) else 0
+    status = answer.status_code
     if not 200 <= status < 300:
         raise _refused(proxy, place, f"HTTP status {status}", status, wants_credentials=status == 407)
 
