@@ -637,9 +637,11 @@ def test_an_update_that_is_refused_or_never_answered_raises() -> None:
     driver = Driver()
     first, effects = driver.conversation.update(SessionSettings(speed=1.2))
     sent = driver.verb(effects).frame("session.update")["event_id"]
-    (settled,) = driver.refused(sent, "invalid_value").settled
+    step = driver.refused(sent, "invalid_value")
+    (settled,) = step.settled
     assert settled.ticket == first
     assert isinstance(settled.error, ServerRefused)
+    assert step.told == ["error"]  # the session did not send it of itself
     second, effects = driver.conversation.update(SessionSettings(speed=1.3))
     timer = driver.verb(effects).only(StartTimer)
     (settled,) = driver.verb(driver.conversation.timed_out(timer.name)).settled

@@ -278,6 +278,8 @@ def test_a_handoff_that_the_server_refuses_leaves_the_old_agent() -> None:
     update = [frame for frame in driver.log.sent if frame["type"] == "session.update"][-1]
     step = driver.refused(update["event_id"], "invalid_value")
     assert step.sent[0]["item"]["output"] == "Error: Handoff failed - invalid_value"
+    assert step.told == ["tool_end"]  # a frame that the session sent of itself, and its failure is dealt with
+    assert "invalid_value" in step.only(Note).message
     assert step.types == ["conversation.item.create", "response.create"]
     assert driver.conversation.briefing.agent is greeter
 
@@ -440,9 +442,11 @@ def test_a_refused_change_of_agent_raises() -> None:
     driver = Driver()
     ticket, effects = driver.conversation.redirect(brief(support))
     sent = driver.verb(effects).frame("session.update")["event_id"]
-    (settled,) = driver.refused(sent, "invalid_value").settled
+    step = driver.refused(sent, "invalid_value")
+    (settled,) = step.settled
     assert settled.ticket == ticket
     assert isinstance(settled.error, ServerRefused)
+    assert step.told == ["error"]
     assert driver.conversation.briefing.agent is greeter
     assert driver.message().types == ["conversation.item.create", "response.create"]
 

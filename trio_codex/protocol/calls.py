@@ -176,10 +176,15 @@ class Calls:
         """The server acknowledged the target's settings."""
         self._step(handoffs.Updated())
 
-    def apply_refused(self, reason: str, **details: Any) -> None:
-        """The server refused the target's settings, or did not answer; `details` are those of its error."""
+    def apply_refused(self, reason: str, **details: Any) -> bool:
+        """The server refused the target's settings, or did not answer; `details` are those of its error.
+
+        Says whether a call had asked for them: then the model is told why, and the user by the call's end.
+        """
+        told = isinstance(self._state, handoffs.Applying) and self._state.call is not None
         self._refusal = details
         self._step(handoffs.Refused(reason))
+        return told
 
     def floor_moved(self) -> None:
         """Somebody may have stopped answering, for which the settings of a handoff wait."""
