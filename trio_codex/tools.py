@@ -50,8 +50,8 @@ NO_VALUE: Final = "Done (the tool gave no value)"
 def failure_text(error: BaseException) -> str:
     """Give what the model reads when a tool raised: a ToolError's own text as it is, else `Error: <message>`."""
     if isinstance(error, ToolError):
-        return _sendable(str(error))
-    return _sendable(FAILED.format(message=_message(error)))
+        return sendable(str(error))
+    return sendable(FAILED.format(message=_message(error)))
 
 
 def _message(error: BaseException) -> str:
@@ -63,7 +63,7 @@ def _message(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _sendable(text: str) -> str:
+def sendable(text: str) -> str:
     """Replace what UTF-8 cannot say (lone surrogates): one odd character must not cost the connection."""
     return text.encode("utf-8", "replace").decode()
 
@@ -233,7 +233,7 @@ def read_arguments(arguments: str, cls: Any) -> Any:
     try:
         return CONVERTER.structure(given, cls)
     except Exception as error:
-        raise ToolError(_sendable(INVALID_ARGUMENTS.format(problems=_explain(error)))) from None
+        raise ToolError(sendable(INVALID_ARGUMENTS.format(problems=_explain(error)))) from None
 
 
 def _explain(error: Exception) -> str:
@@ -315,7 +315,7 @@ def serialize(result: object) -> str:
     if isinstance(result, enum.Enum):
         return serialize(result.value)
     if isinstance(result, str):
-        return _sendable(result)
+        return sendable(result)
     if result is None:
         return NO_VALUE
     try:

@@ -323,6 +323,11 @@ def test_a_setting_that_holds_itself() -> None:
     assert "nested too deeply" in refusal(SessionSettings(tracing={"metadata": loop}))
 
 
+@pytest.mark.parametrize("settings", [{"instructions": "\ud800"}, {"tracing": {"metadata": {"\udfff": 1}}}])
+def test_text_that_no_server_could_read(settings: dict[str, Any]) -> None:
+    assert "holds half of a surrogate pair" in refusal(SessionSettings(**settings))
+
+
 def test_subclasses_of_strings_are_strings() -> None:
     class Voice(str):
         __slots__ = ()

@@ -116,9 +116,10 @@ async def test_what_is_no_part(content: Any) -> None:
 
 
 async def test_odd_characters_arrive() -> None:
+    """Half of a surrogate pair, which UTF-8 cannot say, does not cost the message."""
     async with scripted_session() as (session, line):
         await session.send_message("a\ud800b\x00\U0001f3a4", respond=False)
-        assert (await line.expect(ConversationItemCreate)).item.content[0].text == "a\ud800b\x00\U0001f3a4"
+        assert (await line.expect(ConversationItemCreate)).item.content[0].text == "a?b\x00\U0001f3a4"
 
 
 # --- send_audio ----------------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ from trio_codex.protocol.sessions import RealtimeSession
 from trio_codex.protocol.settings import Briefing, SessionSettings, session_object
 from trio_codex.protocol.updates import Purpose, Update, Updates
 from trio_codex.protocol.wire import UnknownEvent
+from trio_codex.tools import sendable
 
 
 class Conversation:
@@ -99,9 +100,10 @@ class Conversation:
         return ticket, self._effects.take()
 
     def send_message(self, content: Iterable[ContentPart], *, respond: bool = True) -> tuple[str, list[Effect]]:
-        """Say something in writing; gives the new item's id."""
+        """Say something in writing; gives the new item's id. What UTF-8 cannot say (halves of surrogate pairs) is replaced by "?"."""
         item_id = self._effects.new_id("item")
-        item = UserMessage(id=item_id, content=tuple(content))
+        parts = (attrs.evolve(part, text=sendable(part.text)) if part.text else part for part in content)
+        item = UserMessage(id=item_id, content=tuple(parts))
         self._effects.send(client.ConversationItemCreate(item=item))
         if respond:
             self._answers.want(Cause.MESSAGE)
@@ -257,12 +259,13 @@ class Conversation:
         if audio.output is not None and audio.output.format is not None:
             self._answers.saying.playback.audio_format = format_of(audio.output.format)
 
-    def _update_failed(self, update: Update, message: str, **details: Any) -> None:
-        if update.purpose is Purpose.HANDOFF:
-            self._calls.apply_refused(message, **details)
+    def _update_failed(self, update: Update, message: str, **details: Any) -> bool:
+        """An update is refused, or not answered; says whether it was ours, for a handoff by the model, and is dealt with."""
+        ours = update.purpose is Purpose.HANDOFF and self._calls.apply_refused(message, **details)
         opening_timeout = update.purpose is Purpose.OPENING and details.get("code") == "timeout"
         error = ConnectionFailed(message) if opening_timeout else ServerRefused(message, **details)
         self._updates.settle(update, error)
+        return ours
 
     # --- input audio ---
 
@@ -371,8 +374,7 @@ class Conversation:
         """Give the error to whom it answers; True when the user need not hear of it."""
         if update := self._updates.refused(error.event_id):
             details = {"type": error.type, "code": error.code, "param": error.param, "event_id": error.event_id}
-            self._update_failed(update, error.message, **details)
-            return False
+            return self._update_failed(update, error.message, **details)
         known, silent = self._answers.refused(error)
         if known:
             return silent

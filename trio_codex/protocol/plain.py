@@ -7,6 +7,7 @@ JSON cannot say is refused with its place, never with its value, which may be se
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from trio_codex.errors import ConfigurationError
 
 __all__ = ["as_json"]
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _LEVELS: Final = 100
 """How deep a setting may be nested; the codec writes 250 levels, and the frame around it takes some."""
 
@@ -23,7 +25,7 @@ def as_json(value: object, where: str, levels: int = _LEVELS) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str.__str__(value)
+        return _text(value, where)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
@@ -43,4 +45,12 @@ def _key(key: object, where: str) -> str:
         raise ConfigurationError(
             f"{where[:200]} must have names that are strings, not {type(key).__name__} [JSON, RFC 8259]"
         )
-    return str.__str__(key)
+    return _text(key, where)
+
+
+def _text(value: str, where: str) -> str:
+    if not value.isascii() and _HALF.search(value):
+        raise ConfigurationError(
+            f"{where[:200]} holds half of a surrogate pair, which UTF-8 cannot say [JSON, RFC 8259]"
+        )
+    return str.__str__(value)
