@@ -24,6 +24,7 @@ LAYERS = [
         "docstrings",
         "endpoints",
         "events",
+        "grammar",
         "hosted",
         "http",
         "proxies",

@@ -414,8 +414,9 @@ def test_a_manual_turn(client: Client) -> None:
     assert committed["item_id"] == added["item"]["id"] == start.item_id
     assert committed["previous_item_id"] == added["previous_item_id"] == first
     assert client.others() == [FinishTranscribing(start.item_id, VOICE_100_MS * 2)]
-    delta, completed = client.take(client.peer.transcribed(start.item_id, "two words"))
-    assert delta["type"] == "conversation.item.input_audio_transcription.delta"
+    *deltas, completed = client.take(client.peer.transcribed(start.item_id, "two words"))
+    assert kinds(deltas) == ["conversation.item.input_audio_transcription.delta"] * 2
+    assert "".join(delta["delta"] for delta in deltas) == "two words"
     assert completed["transcript"] == "two words"
     assert completed["usage"] == {"type": "duration", "seconds": 0.2}
 

@@ -66,7 +66,7 @@ class Client:
 
 @asynccontextmanager
 async def open_client(
-    server: LocalServer, query: str = "model=gpt-realtime-2.1", **options: Any
+    server: LocalServer, query: str = "model=gpt-realtime-2.1", *, first: str = "conversation.created", **options: Any
 ) -> AsyncIterator[Client]:
     # A stream of our own: trio-websocket does not close its own when the peer was faster.
     url = httpx.URL(server.http_url)
@@ -74,7 +74,7 @@ async def open_client(
     async with await trio.open_tcp_stream(url.host, url.port) as stream, trio.open_nursery() as nursery:
         websocket = await wrap_client_stream(nursery, stream, url.netloc.decode(), f"/v1/realtime?{query}", **options)
         client = Client(websocket)
-        await client.until("conversation.created")
+        await client.until(first)
         try:
             yield client
         finally:

@@ -346,7 +346,7 @@ async def test_a_key_is_asked_for_when_there_is_one(connect: Any) -> None:
 async def test_what_this_server_does_not_have_is_refused_before_the_upgrade() -> None:
     with trio.fail_after(10):
         async with scripted() as server, httpx.AsyncClient() as http:
-            for query in ("intent=transcription", "call_id=rtc_1"):
+            for query in ("intent=telepathy", "call_id=rtc_1"):
                 refused = await http.get(f"{server.http_url}/realtime?{query}", headers=UPGRADE)
                 assert refused.status_code in (400, 404)
                 assert refused.json()["error"]["param"] in query

@@ -100,6 +100,7 @@ from trio_codex.protocol.peer_effects import (
     StopGenerating,
 )
 from trio_codex.protocol.peer_ids import Limits
+from trio_codex.protocol.peer_usage import tokens_heard, tokens_of, tokens_spoken
 from trio_codex.protocol.server_events import (
     SERVER_EVENTS,
     ConversationCreated,
@@ -376,5 +377,8 @@ __all__ = [
     "encode_client_event",
     "encode_server_event",
     "structure",
+    "tokens_heard",
+    "tokens_of",
+    "tokens_spoken",
     "unstructure",
 ]

@@ -12,12 +12,14 @@ created ends with one `response.done`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import attrs
 
 from trio_codex.errors import RemoteProtocolError
+from trio_codex.grammar import Refusal, wrong_value
 from trio_codex.protocol.client_events import (
     CLIENT_EVENTS,
     ClientEvent,
@@ -39,8 +41,8 @@ from trio_codex.protocol.peer_floor import Responses
 from trio_codex.protocol.peer_ids import Ids, Limits
 from trio_codex.protocol.peer_input import Turns
 from trio_codex.protocol.peer_items import ItemList, Record, record_of
-from trio_codex.protocol.peer_rules import EVENT_ID, Refusal, wrong_value
-from trio_codex.protocol.peer_session import SessionConfig
+from trio_codex.protocol.peer_rules import EVENT_ID
+from trio_codex.protocol.peer_session import SessionConfig, SessionState
 from trio_codex.protocol.server_events import (
     ConversationCreated,
     ConversationInfo,
@@ -58,7 +60,7 @@ from trio_codex.protocol.server_events import (
     SessionUpdated,
     TranscriptionError,
 )
-from trio_codex.protocol.sessions import RealtimeSession
+from trio_codex.protocol.sessions import RealtimeSession, TranscriptionSession
 from trio_codex.protocol.wire import UnknownEvent
 
 __all__ = ["Peer"]
@@ -67,15 +69,29 @@ __all__ = ["Peer"]
 class Peer:
     """One session, as its server sees it. `label` tells the ids of this session from those of others.
 
+    `kind`: "realtime", or "transcription" for a session that hears and does not answer. `settings`: a session object to begin with,
+    as in a `session.update`; one that is wrong raises `Refusal`.
+
     The shell calls `open` once, then `receive_frame` (or `receive`) for what the client sends and the other methods for
     what the turn detector, the recogniser and the generation report, and performs the effects of each call before the
     next.
     """
 
-    def __init__(self, *, model: str, label: str = "1", expires_at: int = 0, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        label: str = "1",
+        expires_at: int = 0,
+        limits: Limits | None = None,
+        kind: str = "realtime",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         limits = limits or Limits()
         self._ids = Ids(label)
-        self._session = SessionConfig(model=model, session_id=f"sess_{label}", expires_at=expires_at)
+        self._session = SessionConfig(model=model, session_id=f"sess_{label}", expires_at=expires_at, kind=kind)
+        if settings is not None:
+            self._session.update(settings, SessionState(voice_heard=False, answering=False))
         self._items = ItemList(kept_audio=limits.kept_audio_bytes, at_most=limits.items)
         self._turns = Turns(self._session, self._items, self._ids, limits)
         self._responses = Responses(self._session, self._items, self._ids, limits)
@@ -87,12 +103,13 @@ class Peer:
 
     def open(self) -> list[PeerEffect]:
         """The client is there."""
-        conversation = ConversationInfo(id=self._responses.conversation_id, object="realtime.conversation")
-        return [
-            Say(SessionCreated(event_id=self._ids.new("event"), session=self._session_object())),
-            Say(ConversationCreated(event_id=self._ids.new("event"), conversation=conversation)),
-            self._turns.detector(),
+        effects: list[PeerEffect] = [
+            Say(SessionCreated(event_id=self._ids.new("event"), session=self._session_object()))
         ]
+        if self._session.speaks:
+            conversation = ConversationInfo(id=self._responses.conversation_id, object="realtime.conversation")
+            effects.append(Say(ConversationCreated(event_id=self._ids.new("event"), conversation=conversation)))
+        return [*effects, self._turns.detector()]
 
     def expire(self) -> list[PeerEffect]:
         """The session is over: it has lasted as long as it may."""
@@ -119,9 +136,10 @@ class Peer:
     def _obey(self, event: ClientEvent, event_id: Any) -> Iterator[PeerEffect]:
         if event_id is not None:
             EVENT_ID(event_id, "event_id")
-        obey = None if isinstance(event, UnknownEvent) else self._OBEY.get(type(event))
+        orders = self._OBEY if self._session.speaks else self._OBEY_HEARING
+        obey = None if isinstance(event, UnknownEvent) else orders.get(type(event))
         if obey is None:
-            supported = ", ".join(f"'{name}'" for name, known in CLIENT_EVENTS.items() if known in self._OBEY)
+            supported = ", ".join(f"'{name}'" for name, known in CLIENT_EVENTS.items() if known in orders)
             message = f"Invalid value: '{event.type}'. Supported values are: {supported}."
             raise Refusal("invalid_value", message, "type")
         yield from obey(self, event)
@@ -205,6 +223,13 @@ class Peer:
         ResponseCancel: _cancel_response,
     }
 
+    _OBEY_HEARING: ClassVar[Mapping[type, Callable[[Peer, Any], Iterator[PeerEffect]]]] = {
+        SessionUpdate: _update_session,
+        InputAudioBufferAppend: _append,
+        InputAudioBufferCommit: _commit,
+        InputAudioBufferClear: _clear,
+    }
+
     # --- what the turn detector hears ------------------------------------------------------------------------------
 
     def speech_started(self, audio_start_ms: int, heard_ms: int) -> list[PeerEffect]:
@@ -230,7 +255,7 @@ class Peer:
             yield from self._responses.create({})
 
     def _detects(self, option: str) -> bool:
-        return bool((self._session.turn_detection or {}).get(option))
+        return self._session.speaks and bool((self._session.turn_detection or {}).get(option))
 
     # --- what the recogniser understands ---------------------------------------------------------------------------
 
@@ -248,8 +273,7 @@ class Peer:
         if record is not None and record.reports_words:
             record.transcribe(transcript)
             rest = transcript if rest is None else rest
-            if rest:
-                effects.append(self._transcript_delta(item_id, rest))
+            effects += [self._transcript_delta(item_id, word) for word in re.findall(r"\s*\S+|\s+$", rest)]
             done = ConversationItemInputAudioTranscriptionCompleted(
                 event_id=self._ids.new("event"),
                 item_id=item_id,
@@ -317,8 +341,10 @@ class Peer:
             effects.append(self._error(refusal, event_id))
         return effects
 
-    def _session_object(self) -> RealtimeSession:
-        return structure(self._session.json, RealtimeSession)
+    def _session_object(self) -> RealtimeSession | TranscriptionSession:
+        if self._session.speaks:
+            return structure(self._session.json, RealtimeSession)
+        return structure(self._session.json, TranscriptionSession)
 
     def _find(self, item_id: str, doing: str) -> Record:
         record = self._items.find(item_id)

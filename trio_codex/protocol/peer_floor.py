@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from trio_codex.grammar import Refusal, wrong_value
 from trio_codex.protocol.items import Item, ItemReference, ResponseError, UserMessage
 from trio_codex.protocol.peer_effects import Generate, PeerEffect, Say, StopGenerating
 from trio_codex.protocol.peer_ids import Ids, Limits
 from trio_codex.protocol.peer_items import ItemList, Record, record_of
 from trio_codex.protocol.peer_responses import COMPLETED, ActiveResponse, Ending
-from trio_codex.protocol.peer_rules import Refusal, wrong_value
 from trio_codex.protocol.peer_session import ResponseConfig, SessionConfig, SessionState
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from trio_codex.audio import AudioFormat
+from trio_codex.grammar import Refusal, wrong_value
 from trio_codex.protocol.peer_effects import (
     DropTranscribing,
     Hear,
@@ -27,7 +28,6 @@ from trio_codex.protocol.peer_effects import (
 )
 from trio_codex.protocol.peer_ids import Ids, Limits
 from trio_codex.protocol.peer_items import ItemList, Record, spoken_by_user
-from trio_codex.protocol.peer_rules import Refusal, wrong_value
 from trio_codex.protocol.peer_session import SessionConfig
 from trio_codex.protocol.server_events import (
     ConversationItemAdded,

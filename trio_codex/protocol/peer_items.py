@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from trio_codex.audio import AudioFormat
+from trio_codex.grammar import Refusal
 from trio_codex.protocol.items import (
     AssistantMessage,
     ContentPart,
@@ -26,7 +27,6 @@ from trio_codex.protocol.items import (
 )
 from trio_codex.protocol.peer_effects import FinishTranscribing, explicit
 from trio_codex.protocol.peer_ids import Ids
-from trio_codex.protocol.peer_rules import Refusal
 
 ROOT = "root"
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 import attrs
 
 from trio_codex.audio import AudioFormat
-from trio_codex.protocol.peer_rules import RESPONSE, SESSION, Refusal, wrong_value
+from trio_codex.grammar import Refusal, wrong_value
+from trio_codex.protocol.peer_rules import RESPONSE, SESSION, TRANSCRIPTION_SESSION
 
 INSTRUCTIONS: Final = (
     "You are a helpful, friendly voice agent. Be brief, speak naturally, and answer in the language of the user. "
@@ -62,6 +63,21 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     },
 }
 
+TRANSCRIPTION_MODEL: Final = "gpt-transcribe"
+_TRANSCRIPTION_DEFAULTS: Final[Mapping[str, Any]] = {
+    "object": "realtime.transcription_session",
+    "type": "transcription",
+    "include": None,
+    "audio": {
+        "input": {
+            "format": _PCM,
+            "transcription": {"model": TRANSCRIPTION_MODEL},
+            "noise_reduction": None,
+            "turn_detection": _SERVER_VAD,
+        },
+    },
+}
+
 
 @attrs.frozen
 class SessionState:
@@ -72,11 +88,18 @@ class SessionState:
 
 
 class SessionConfig:
-    """The effective session object. `json` is what events show; the properties are what the peer asks of it."""
+    """The effective session object. `json` is what events show; the properties are what the peer asks of it.
 
-    def __init__(self, *, model: str, session_id: str, expires_at: int) -> None:
-        identity = {"id": session_id, "model": model, "expires_at": expires_at}
-        self.json: dict[str, Any] = copy.deepcopy({**_DEFAULTS, **identity})
+    `kind` is "realtime", or "transcription" for a session that only writes down what it hears.
+    """
+
+    def __init__(self, *, model: str, session_id: str, expires_at: int, kind: str = "realtime") -> None:
+        self.speaks: bool = kind == "realtime"
+        identity = {"id": session_id, "expires_at": expires_at}
+        if self.speaks:
+            self.json: dict[str, Any] = copy.deepcopy({**_DEFAULTS, **identity, "model": model})
+        else:
+            self.json = copy.deepcopy({**_TRANSCRIPTION_DEFAULTS, **identity})
 
     @property
     def turn_detection(self) -> Mapping[str, Any] | None:
@@ -97,10 +120,13 @@ class SessionConfig:
     def update(self, patch: Mapping[str, Any], state: SessionState) -> None:
         """Apply the session object of a `session.update`; when any of it is wrong, raise Refusal and change nothing."""
         _check_identity(patch, self.json)
-        SESSION(patch, "session")
+        (SESSION if self.speaks else TRANSCRIPTION_SESSION)(patch, "session")
         merged = _merged(self.json, patch)
-        _check_changes(self.json, merged, state)
-        _check_tools(merged, "session", choice="tool_choice" in patch)
+        if self.speaks:
+            _check_changes(self.json, merged, state)
+            _check_tools(merged, "session", choice="tool_choice" in patch)
+        elif merged["audio"]["input"]["transcription"] is None:
+            raise wrong_value("session.audio.input.transcription", "a transcription session cannot do without it.")
         self.json = merged
 
 
@@ -151,7 +177,7 @@ class ResponseConfig:
 def _check_identity(patch: Mapping[str, Any], session: Mapping[str, Any]) -> None:
     if patch.get("type", session["type"]) != session["type"]:
         raise wrong_value("session.type", f"the type of a session cannot change; this one is '{session['type']}'.")
-    if patch.get("model", session["model"]) != session["model"]:
+    if "model" in session and patch.get("model", session["model"]) != session["model"]:
         raise wrong_value("session.model", f"the model of a session cannot change; this one is '{session['model']}'.")
 
 

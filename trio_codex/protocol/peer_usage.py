@@ -53,7 +53,7 @@ class Bill:
     @property
     def audio_tokens(self) -> int:
         """Tokens of the audio."""
-        return math.ceil(self.spoken_ms / MS_PER_TOKEN_SPOKEN)
+        return tokens_spoken(self.spoken_ms)
 
     @property
     def output_tokens(self) -> int:
@@ -65,7 +65,7 @@ class Bill:
         records = list(context)
         text = tokens_of(config.instructions) + sum(tokens_of(str(tool)) for tool in config.tools)
         text += sum(tokens_of(_text_of(record.item)) for record in records)
-        audio = sum(math.ceil(record.duration_ms / MS_PER_TOKEN_HEARD) for record in records)
+        audio = sum(tokens_heard(record.duration_ms) for record in records)
         images = TOKENS_PER_IMAGE * sum(_images_in(record.item) for record in records)
         read = text + audio + images
         return Usage(
@@ -86,6 +86,16 @@ class Bill:
 def tokens_of(text: str) -> int:
     """Tokens of a text."""
     return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
+
+
+def tokens_heard(ms: float) -> int:
+    """Tokens of so much audio that comes in."""
+    return math.ceil(ms / MS_PER_TOKEN_HEARD)
+
+
+def tokens_spoken(ms: float) -> int:
+    """Tokens of so much audio that goes out."""
+    return math.ceil(ms / MS_PER_TOKEN_SPOKEN)
 
 
 def rate_limits() -> tuple[RateLimit, ...]:

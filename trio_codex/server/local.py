@@ -148,7 +148,7 @@ class _Running:
             self._over.set()
 
     async def _serve(self, stack: AsyncExitStack, task_status: trio.TaskStatus[None]) -> None:
-        from trio_codex.server.app import Service
+        from trio_codex.server.app import Service, application
         from trio_codex.server.connection import Engines
         from trio_codex.server.standin import StandIn
         from trio_codex.server.web import WebServer
@@ -164,7 +164,7 @@ class _Running:
             self._api_key,
             faults=self._faults,
         )
-        web = WebServer(service.app(), self._faults)
+        web = WebServer(application(service), self._faults)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(web.serve, self._socket)
             self._scope.shield = True

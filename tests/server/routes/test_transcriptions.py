@@ -1,0 +1,160 @@
+"""Recordings into words over HTTP, with scripted ears."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from array import array
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from trio_codex.errors import VoiceError
+from trio_codex.server import open_local_server
+from trio_codex.testing.engines import ScriptedSTT, ToneTTS
+
+
+def wav(pcm: bytes = bytes(48 * 500), rate: int = 24_000) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(pcm)
+    return file.getvalue()
+
+
+def babble(ms: int) -> bytes:
+    """Something that a turn detector takes for speech: syllables of harmonics."""
+    random = Random(1)
+    samples = array("h")
+    for at in range(24 * ms):
+        loud = 0.3 + 0.7 * ((at // 2400) % 2)
+        phase = (at % 160) / 160
+        samples.append(int(loud * (9000 * (1 - 2 * phase) + random.uniform(-800, 800))))
+    return samples.tobytes()
+
+
+async def transcribe(*transcripts: str | VoiceError, sound: bytes | None = None, **fields: Any) -> httpx.Response:
+    with trio.fail_after(20):
+        async with (
+            open_local_server(stt=ScriptedSTT(transcripts), tts=ToneTTS()) as server,
+            httpx.AsyncClient() as http,
+        ):
+            return await http.post(
+                f"{server.http_url}/audio/transcriptions",
+                files={"file": ("speech.wav", wav() if sound is None else sound, "audio/wav")},
+                data={"model": "gpt-4o-transcribe", **fields},
+            )
+
+
+async def test_json() -> None:
+    answer = await transcribe("good morning")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["text"] == "good morning"
+    usage = body["usage"]
+    assert usage["input_tokens"] + usage["output_tokens"] == usage["total_tokens"]
+    assert usage["input_token_details"]["audio_tokens"] == 5
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
+async def test_usage_of_whisper_is_by_duration() -> None:
+    answer = await transcribe("good morning", model="whisper-1")
+    assert answer.json()["usage"] == {"type": "duration", "seconds": 0.5}
+
+
+async def test_text() -> None:
+    assert (await transcribe("good morning", response_format="text")).text == "good morning\n"
+
+
+SILENCE = bytes(48 * 1500)
+
+
+async def test_each_stretch_of_speech_is_a_segment_with_its_times() -> None:
+    sound = wav(SILENCE + babble(1000) + SILENCE + babble(1000) + SILENCE)
+    answer = await transcribe("one", "two", "three", sound=sound, response_format="verbose_json")
+    body = answer.json()
+    assert body["text"] == "one two"
+    assert body["duration"] == 6.5
+    first, second = body["segments"]
+    assert 1.0 < first["start"] < 1.6 < 2.4 < first["end"] < 3.6 < second["start"] < 4.1 < second["end"] <= 6.5
+    assert [first["id"], second["id"]] == [0, 1]
+
+
+async def test_subtitles() -> None:
+    srt = (await transcribe("one", response_format="srt")).text
+    assert srt == "1\n00:00:00,000 --> 00:00:00,500\none\n"
+    vtt = (await transcribe("one", response_format="vtt")).text
+    assert vtt == "WEBVTT\n\n00:00:00.000 --> 00:00:00.500\none\n"
+
+
+async def test_streamed() -> None:
+    sound = wav(SILENCE + babble(1000) + SILENCE + babble(1000) + SILENCE)
+    answer = await transcribe("one two", "three", sound=sound, stream="true")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    *lines, last = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
+    assert last == "[DONE]"
+    *deltas, done = map(json.loads, lines)
+    assert [delta["delta"] for delta in deltas] == ["one", " two", " three"]
+    assert (done["type"], done["text"]) == ("transcript.text.done", "one two three")
+
+
+async def test_another_rate_and_nothing_said() -> None:
+    answer = await transcribe("", sound=wav(bytes(16_000), rate=8000))
+    assert answer.json()["text"] == ""
+
+
+async def test_a_recogniser_that_dies_is_asked_once_more() -> None:
+    assert (await transcribe(VoiceError("dead"), "hello")).json()["text"] == "hello"
+    answer = await transcribe(VoiceError("dead"), VoiceError("dead"))
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "server_error"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"response_format": "diarized_json"}, "response_format"),
+        ({"stream": "perhaps"}, "stream"),
+        ({"language": "de"}, "language"),
+        ({"timestamp_granularities[]": "word"}, "timestamp_granularities"),
+        ({"chunking_strategy[threshold]": "2"}, "chunking_strategy.threshold"),
+        ({"chunking_strategy[silence_duration_ms]": "long"}, "chunking_strategy.silence_duration_ms"),
+        ({"sound": b"ID3 something else"}, "file"),
+    ],
+)
+async def test_what_cannot_be_had_is_refused(fields: dict[str, Any], param: str) -> None:
+    answer = await transcribe("hello", **fields)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+async def test_forms_that_are_none() -> None:
+    with trio.fail_after(10):
+        async with open_local_server(stt=ScriptedSTT(), tts=ToneTTS()) as server, httpx.AsyncClient() as http:
+            url = f"{server.http_url}/audio/transcriptions"
+            for request in (
+                {"json": {"model": "m"}},
+                {"data": {"model": "m"}},
+                {"files": {"file": ("a.wav", wav())}},
+                {"files": {"file": ("a.wav", wav())}, "data": {"model": "m", "prompt": "x" * 100_000}},
+                {"content": b"rubbish", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+            ):
+                answer = await http.post(url, **request)  # type: ignore[arg-type]
+                assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_a_file_that_is_too_large_is_refused_and_the_connection_lives() -> None:
+    with trio.fail_after(20):
+        async with open_local_server(stt=ScriptedSTT(["hello"]), tts=ToneTTS()) as server, httpx.AsyncClient() as http:
+            url = f"{server.http_url}/audio/transcriptions"
+            files = {"file": ("speech.wav", bytes(27 << 20), "audio/wav")}
+            answer = await http.post(url, files=files, data={"model": "whisper-1"})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+            answer = await http.post(url, files={"file": ("a.wav", wav())}, data={"model": "whisper-1"})
+            assert answer.json()["text"] == "hello"

@@ -1,0 +1,91 @@
+"""`/v1/realtime`: a session per websocket.
+
+`?intent=transcription` opens a session that only writes down; a client secret brings its own session along; `?call_id=` joins a call that
+was accepted. Turns a websocket into a `Line`.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Final
+
+import trio
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from trio_codex.grammar import Refusal
+from trio_codex.protocol import Peer, encode_server_event
+from trio_codex.server.routes.exchange import HttpRefusal, refused
+from trio_codex.server.service import DEFAULT_MODEL, Service
+
+logger: Final = logging.getLogger("trio_codex.server")
+
+SUBPROTOCOL: Final = "realtime"
+INTENTS: Final = ("realtime", "transcription")
+
+
+async def realtime(service: Service, websocket: WebSocket) -> None:
+    """`/v1/realtime`."""
+    try:
+        peer = _admit(service, websocket)
+    except Refusal as refusal:
+        response = refused(refusal)
+        response.headers["connection"] = "close"  # hypercorn ends it, and does not say so
+        await websocket.send_denial_response(response)
+        return
+    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
+    line = _WebSocketLine(websocket)
+    if fault := service.faults.refusal:
+        await line.send(encode_server_event(fault.event))
+        await line.close(fault.code, fault.reason)
+        return
+    try:
+        await service.converse(peer, line)
+    except Exception:
+        logger.exception("a session failed")
+        await line.close(1011, "The server had an error.")
+
+
+def _admit(service: Service, websocket: WebSocket) -> Peer:
+    """The session that a client may have; raises Refusal."""
+    secret = service.keys.admit(websocket)
+    query = websocket.query_params
+    intent = query.get("intent") or (secret.kind if secret else "realtime")
+    if intent not in INTENTS:
+        supported = " and ".join(f"'{name}'" for name in INTENTS)
+        raise Refusal("invalid_value", f"Invalid value: '{intent}'. Supported values are: {supported}.", "intent")
+    service.check_room()
+    if secret is not None:
+        if intent != secret.kind:
+            raise Refusal("invalid_value", f"This client secret opens a session of type '{secret.kind}'.", "intent")
+        return service.peer(secret.kind, query.get("model") or secret.model, secret.settings)
+    if "call_id" in query:
+        settings = service.accepted_calls.get(query["call_id"])
+        if settings is None:
+            raise HttpRefusal(404, "No call with this id has been accepted.", "call_id_not_found", "call_id")
+        return service.peer("realtime", settings.get("model") or DEFAULT_MODEL, settings)
+    return service.peer(intent, query.get("model") or DEFAULT_MODEL)
+
+
+class _WebSocketLine:
+    """A starlette websocket as a `Line`."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+
+    async def receive(self) -> str | bytes:
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise trio.EndOfChannel
+        frame: str | bytes = message["bytes"] if message.get("text") is None else message["text"]
+        return frame
+
+    async def send(self, frame: str) -> None:
+        try:
+            await self._websocket.send_text(frame)
+        except (WebSocketDisconnect, RuntimeError) as error:
+            raise trio.BrokenResourceError from error
+
+    async def close(self, code: int, reason: str) -> None:
+        with suppress(WebSocketDisconnect, RuntimeError):  # the client was faster
+            await self._websocket.close(code, reason)
