@@ -38,12 +38,12 @@ LAYERS = [
     },
     {"protocol", "speech"},
     {"transport", "tool_running"},
-    {"session", "voice", "diagnostics", "server", "mcp"},
+    {"session", "voice", "rest", "diagnostics", "server", "mcp"},
     {"device", "testing"},
     {"cli", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-SEPARATE = [{"protocol", "speech"}, {"session", "voice", "diagnostics", "server"}]
+SEPARATE = [{"protocol", "speech"}, {"session", "voice", "rest", "diagnostics", "server"}]
 
 # The core is pure: no I/O, no clock, no randomness, no logging, no tasks.
 FORBIDDEN_IN_CORE = {
@@ -108,7 +108,7 @@ def test_the_core_is_pure(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN_IN_CORE
 
 
-@pytest.mark.parametrize("room", ["session", "voice", "diagnostics", "server", "mcp", "cli"])
+@pytest.mark.parametrize("room", ["session", "voice", "rest", "diagnostics", "server", "mcp", "cli"])
 def test_the_core_is_seen_only_through_its_face(room: str) -> None:
     for path in (ROOT / room).rglob("*.py"):
         deep = {name for name in imports(path) if name.startswith("trio_codex.protocol.")}

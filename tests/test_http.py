@@ -124,10 +124,10 @@ async def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_an_answer_that_breaks_off_is_not_asked_for_again() -> None:
-    async with serving(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf") as server:
-        async with open_api(Endpoint.custom(server.url), KEY) as api:
-            with pytest.raises(ConnectionFailed, match="no whole answer"):
-                await api.request("GET", "models")
+    half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"
+    async with serving(half) as server, open_api(Endpoint.custom(server.url), KEY) as api:
+        with pytest.raises(ConnectionFailed, match="no whole answer"):
+            await api.request("GET", "models")
     assert len(server.asked) == 1
 
 

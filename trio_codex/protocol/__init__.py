@@ -191,6 +191,7 @@ from trio_codex.protocol.settings import (
     ServerVAD,
     SessionSettings,
     Transcription,
+    session_object,
 )
 from trio_codex.protocol.validation import (
     check_event,
@@ -376,6 +377,7 @@ __all__ = [
     "decode_server_event",
     "encode_client_event",
     "encode_server_event",
+    "session_object",
     "structure",
     "tokens_heard",
     "tokens_of",
