@@ -23,6 +23,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
     "realtime_basic.py": ["agent start: VoiceAssistant", "Hello from text input", "s of speech"],
     "realtime_tools.py": ["tool call: get_weather", "Paris", "tool call: roll_dice", "tool output: 11"],
+    "gated_input.py": ["you: good evening", "agent: You said: good", "you (blocked): what is the weather"],
     "realtime_handoffs.py": ["in charge: Greeter", "TechSupport: ", "handoff: Greeter -> TechSupport"],
 }
 
@@ -126,6 +127,14 @@ class Service:
                     await say("session.updated", session={**session, **event["session"]})
                 else:
                     await say("error", error={"param": None, **self.update, "event_id": event.get("event_id")})
+            if event["type"] == "input_audio_buffer.append" and len(event["audio"]) > 100_000:  # the pause after it
+                heard = {
+                    "item_id": "item_1",
+                    "content_index": 0,
+                    "transcript": "hello",
+                    "usage": {"type": "duration", "seconds": 1},
+                }
+                await say("conversation.item.input_audio_transcription.completed", **heard)
             if event["type"] == "response.create":
                 asked = event.get("response", {})
                 error = self.probe if asked.get("conversation") == "none" else self.response
