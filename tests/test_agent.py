@@ -7,7 +7,7 @@ import attrs
 import pytest
 import trio
 
-from trio_codex import Agent, Guardrail, Handoff, tool
+from trio_codex import Agent, Guardrail, Handoff, ToolContext, tool
 from trio_codex.agent import HANDOFF_DONE, HANDOFF_FAILED, resolve_instructions
 from trio_codex.errors import ConfigurationError, ToolError
 
@@ -283,3 +283,35 @@ async def test_guardrail_checks() -> None:
         assert await Guardrail(check).judge("a bad word", "me", Agent()) == "me Agent"
         assert not await Guardrail(check).judge("a good word", "me", Agent())
         assert await Guardrail(lambda text: "bad" in text).judge("bad", None, Agent()) is True
+
+
+# --- agents as tools ---
+
+
+def test_an_agent_as_a_tool() -> None:
+    agent = Agent(name="Time Expert", handoff_description=" It knows the time. ")
+    made = agent.as_tool()
+    assert made.schema() == {
+        "type": "function",
+        "name": "time_expert",
+        "description": "Ask the agent Time Expert. It knows the time.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "input": {"type": "string", "description": "all that the agent has to know to answer."},
+            },
+            "required": ["input"],
+            "additionalProperties": False,
+        },
+    }
+    other = agent.as_tool("ask_expert", "Ask.", timeout=3.0, on_interrupt="cancel", respond=False, is_enabled=False)
+    assert (other.name, other.description, other.timeout) == ("ask_expert", "Ask.", 3.0)
+    assert (other.on_interrupt, other.respond, other.is_enabled) == ("cancel", False, False)
+    with pytest.raises(ConfigurationError, match="give name="):
+        Agent(name="\u0416" * 70).as_tool()
+
+
+async def test_outside_a_session_no_agent_can_be_asked() -> None:
+    context = ToolContext(None, Agent(), "c")
+    with pytest.raises(ToolError, match="TimeExpert cannot be asked"):
+        await Agent(name="TimeExpert").as_tool().bind('{"input": "hm"}', context)()

@@ -17,7 +17,7 @@ from trio_codex.callables import check_callable, evaluate
 from trio_codex.errors import ConfigurationError
 from trio_codex.hosted import HostedMcp
 from trio_codex.schema import UnsupportedTypeError, describe_record, is_record
-from trio_codex.tools import Check, Tool, check_name, read_arguments
+from trio_codex.tools import Check, Tool, ToolContext, check_name, read_arguments, tool
 
 T = TypeVar("T")
 
@@ -196,12 +196,12 @@ class Agent:
         where = f"agent {self.name!r}"
         if not isinstance(self.instructions, str):
             check_callable(self.instructions, "context, agent", where=f"{where}: instructions (a text or a callable)")
-        for each in ("handoff_description", "voice"):
-            if not isinstance(getattr(self, each), str | None):
-                raise ConfigurationError(f"{where}: {each} must be a text or None, not {getattr(self, each)!r}")
-        for tool in self.tools:
-            if not isinstance(tool, Tool | HostedMcp):
-                raise ConfigurationError(f"{where}: {tool!r} is not a tool; decorate the function with @tool")
+        for field in ("handoff_description", "voice"):
+            if not isinstance(getattr(self, field), str | None):
+                raise ConfigurationError(f"{where}: {field} must be a text or None, not {getattr(self, field)!r}")
+        for each in self.tools:
+            if not isinstance(each, Tool | HostedMcp):
+                raise ConfigurationError(f"{where}: {each!r} is not a tool; decorate the function with @tool")
         for guardrail in self.guardrails:
             if not isinstance(guardrail, Guardrail):
                 raise ConfigurationError(f"{where}: {guardrail!r} is not a Guardrail")
@@ -216,7 +216,7 @@ class Agent:
         raise ConfigurationError(f"agent {self.name!r}: {given!r} is not an Agent, a callable giving one, or a Handoff")
 
     def _refuse_duplicates(self, handoffs: Iterable[Handoff]) -> None:
-        names = [tool.name for tool in self.tools] + [handoff.name for handoff in handoffs]
+        names = [each.name for each in self.tools] + [handoff.name for handoff in handoffs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigurationError(f"agent {self.name!r} has more than one tool or handoff named {', '.join(twice)}")
@@ -227,6 +227,48 @@ class Agent:
         found = tuple(self._as_handoff(each).resolve() for each in given)
         self._refuse_duplicates(found)
         return found
+
+    def as_tool(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        *,
+        timeout: float | None = None,
+        needs_approval: Check = False,
+        approval_timeout: float | None = 30.0,
+        approval_default: Literal["reject", "approve"] = "reject",
+        on_interrupt: Literal["continue", "cancel"] = "continue",
+        respond: bool = True,
+        is_enabled: Check = True,
+    ) -> Tool:
+        """Give a tool by which another agent has this one answer a text: it stays in charge and reads the answer.
+
+        The answer is made beside the conversation, of which this agent reads nothing but the text that it is given, in
+        writing and with its own instructions, tools and handoffs; its guardrails check it before it is given. The name
+        is the agent's in lower case unless `name` says otherwise. The settings are those of `@tool`. Raises
+        ConfigurationError when something is wrong.
+        """
+
+        async def ask(input: str, call: ToolContext) -> str:  # noqa: A002 - what the model calls it
+            """Ask.
+
+            Args:
+                input: all that the agent has to know to answer.
+            """
+            return await call.delegate(self, input)
+
+        described = " ".join([f"Ask the agent {self.name}.", (self.handoff_description or "").strip()]).strip()
+        return tool(
+            name=_identifier(self.name) if name is None else name,
+            description=described if description is None else description,
+            timeout=timeout,
+            needs_approval=needs_approval,
+            approval_timeout=approval_timeout,
+            approval_default=approval_default,
+            on_interrupt=on_interrupt,
+            respond=respond,
+            is_enabled=is_enabled,
+        )(ask)
 
     def replace(self, **changes: Any) -> Agent:
         """Give a copy with these fields changed; it is another agent."""

@@ -1,4 +1,5 @@
-"""One call of a tool, from the model's arguments to the text that the model reads; the callables of a handoff; a guardrail's check.
+"""One call of a tool, from the model's arguments to the text that the model reads; the callables of a handoff; a guardrail's check;
+another agent asked by a tool.
 
 Owns what does not depend on where the call came from: approval, time limits, threads for sync functions, and the text when there is
 no result. Sessions and text workflows run their calls through here, so a tool behaves alike in both. Sync functions run in threads
@@ -10,22 +11,34 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 
 import attrs
 import trio
 
-from trio_codex.agent import Agent, Guardrail, resolve_instructions
+from trio_codex.agent import HANDOFF_DONE, HANDOFF_FAILED, Agent, Guardrail, resolve_instructions
 from trio_codex.errors import LocalProtocolError, ToolError
-from trio_codex.protocol import Briefing, ToolCall
+from trio_codex.protocol import (
+    Briefing,
+    ContentPart,
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    Reply,
+    ToolCall,
+    UserMessage,
+)
 from trio_codex.tools import (
     APPROVAL_TIMED_OUT,
     CANCELLED,
+    FAILED,
     REJECTED,
     TIMED_OUT,
     TOO_LONG,
+    UNKNOWN_TOOL,
     Invocation,
     Tool,
     ToolContext,
@@ -39,6 +52,7 @@ __all__ = [
     "Approvals",
     "NoVerdict",
     "RunSync",
+    "Think",
     "ToolBench",
     "brief",
     "judge",
@@ -53,6 +67,12 @@ LONGEST_OUTPUT: Final = 1024 * 1024
 
 THREADS: Final = 16
 """Sync tools that run at the same time, per session; more wait."""
+
+
+ROUNDS: Final = 10
+"""Answers with calls that an agent gives before its last word, when it is asked by a tool."""
+
+HANDED_OVER: Final = "another handoff is under way"
 
 
 class RunSync(Protocol):
@@ -101,19 +121,30 @@ class Approvals:
         return None if approval.approved else approval.message
 
 
+class Think(Protocol):
+    """How another agent answers, beside the conversation: its words and calls, for these items and nothing else."""
+
+    def __call__(self, briefing: Briefing, items: Sequence[Item], /) -> Awaitable[Reply]:
+        """Answer in writing, once; calls are given and not made. Cancelling cancels the answer."""
+        ...
+
+
 class ToolBench:
     """Where the calls of one session or workflow are made. `context` is its user's; `run_sync` replaces the threads."""
 
-    def __init__(self, context: Any, approvals: Approvals, run_sync: RunSync | None = None) -> None:
+    def __init__(
+        self, context: Any, approvals: Approvals, run_sync: RunSync | None = None, think: Think | None = None
+    ) -> None:
         self.context = context
         self.approvals = approvals
+        self._think = think
         self._run_sync = run_sync or self._in_thread
         self._limiter = trio.CapacityLimiter(THREADS)
 
     async def output(self, call: ToolCall, tool: Tool) -> str:
         """Make a call and give the text for the model, whatever happens; cancelling it cancels the tool."""
         try:
-            invocation = tool.bind(call.arguments, ToolContext(self.context, call.agent, call.call_id))
+            invocation = tool.bind(call.arguments, self._context_of(call))
             if await invocation.needs_approval():
                 refusal = await self.approvals.refusal(call, tool)
                 if refusal is not None:
@@ -128,6 +159,11 @@ class ToolBench:
                 _log.info("the tool %s raised %s", tool.name, type(error).__name__)
             return failure_text(error)
         return CANCELLED
+
+    def _context_of(self, call: ToolCall) -> ToolContext:
+        if self._think is None:
+            return ToolContext(self.context, call.agent, call.call_id)
+        return ToolContext(self.context, call.agent, call.call_id, partial(self._delegate, self._think))
 
     async def _call(self, tool: Tool, invocation: Invocation) -> Any:
         if tool.is_async:
@@ -146,6 +182,76 @@ class ToolBench:
 
     async def _in_thread(self, function: Callable[[], Any], /) -> Any:
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=self._limiter)
+
+    # --- other agents ----------------------------------------------------------------------------------------------
+
+    async def _delegate(self, think: Think, agent: Agent, text: str) -> str:
+        """Let an agent answer a text, tools and handoffs included: its words. Raises ToolError when it comes to no end."""
+        items: list[Item] = [UserMessage(content=(ContentPart(type="input_text", text=text),))]
+        briefing = await brief(agent, self.context)
+        for _ in range(ROUNDS):
+            reply = await think(briefing, items)
+            calls = [item for item in reply.items if isinstance(item, FunctionCall)]
+            if reply.status == "cancelled":
+                raise ToolError(CANCELLED)
+            if not calls:
+                await self._pass(briefing.agent, reply.transcript)
+                return reply.transcript
+            briefing, outputs = await self._answered(briefing, calls)
+            items += [*calls, *outputs]
+        raise ToolError(FAILED.format(message=f"{agent.name} came to no end within {ROUNDS} rounds of calls"))
+
+    async def _answered(self, briefing: Briefing, calls: Sequence[FunctionCall]) -> tuple[Briefing, list[Item]]:
+        """Make the calls of one answer, all at once: who answers next, and the outputs in the order of the calls."""
+        asked = [_call_of(briefing, item) for item in calls]
+        outputs = [CANCELLED] * len(calls)
+        passing_on = next((call for call in asked if call.handoff is not None), None)
+        successor = briefing
+
+        async def make(place: int, call: ToolCall) -> None:
+            nonlocal successor
+            if call is passing_on:
+                prepared = await prepare_handoff(call, self.context, lambda target: None)
+                if isinstance(prepared, Briefing):
+                    successor = prepared
+                    outputs[place] = HANDOFF_DONE.format(name=prepared.agent.name)
+                else:
+                    outputs[place] = HANDOFF_FAILED.format(reason=prepared)
+            elif call.handoff is not None:
+                outputs[place] = HANDOFF_FAILED.format(reason=HANDED_OVER)
+            elif call.tool is None:
+                outputs[place] = UNKNOWN_TOOL.format(name=call.name)
+            else:
+                outputs[place] = await self.output(call, call.tool)
+
+        async with trio.open_nursery() as nursery:
+            for place, call in enumerate(asked):
+                nursery.start_soon(make, place, call, name=f"tool {call.name}")
+        return successor, [
+            FunctionCallOutput(call_id=call.call_id, output=output) for call, output in zip(asked, outputs, strict=True)
+        ]
+
+    async def _pass(self, agent: Agent, text: str) -> None:
+        """Let the agent's guardrails judge its answer. Raises ToolError when one trips."""
+        for guardrail in agent.guardrails:
+            verdict = await judge(guardrail, text, self.context, agent)
+            tripped = guardrail.on_error == "closed" if isinstance(verdict, NoVerdict) else verdict is not None
+            if tripped:
+                message = f"the answer of {agent.name} was stopped by the guardrail {guardrail.name}"
+                raise ToolError(FAILED.format(message=message))
+
+
+def _call_of(briefing: Briefing, item: FunctionCall) -> ToolCall:
+    handoff = briefing.find_handoff(item.name)
+    return ToolCall(
+        call_id=item.call_id or item.id or "",
+        name=item.name,
+        arguments=item.arguments,
+        response_id="",
+        agent=briefing.agent,
+        tool=None if handoff else briefing.find_tool(item.name),
+        handoff=handoff,
+    )
 
 
 # --- agents and handoffs -----------------------------------------------------------------------------------------------

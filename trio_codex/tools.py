@@ -122,13 +122,21 @@ def _flag(offered: str) -> Callable[[Tool, attrs.Attribute[Any], object], None]:
     return check
 
 
+async def _nobody(agent: Agent, text: str) -> str:
+    raise ToolError(FAILED.format(message=f"{agent.name} cannot be asked: this call is not made in a session"))
+
+
 @attrs.frozen
 class ToolContext:
-    """What a call knows of its origin: the session's `context`, the agent that made the call, the call's id."""
+    """What a call knows of its origin: the session's `context`, the agent that made the call, the call's id.
+
+    `await call.delegate(agent, text)` lets another agent answer a text, beside the conversation, and gives its words.
+    """
 
     context: Any
     agent: Agent
     call_id: str
+    delegate: Callable[[Agent, str], Awaitable[str]] = attrs.field(default=_nobody, eq=False, repr=False)
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -19,7 +19,6 @@ from trio_codex.events import HistoryItem, SessionEvent, Usage
 from trio_codex.protocol import (
     ContentPart,
     Conversation,
-    Effect,
     Reply,
     ResponseParams,
     SessionSettings,
@@ -181,20 +180,7 @@ class Session:
             overrides["conversation"] = "none"
             if parts:
                 overrides["input"] = [unstructure(UserMessage(content=parts))]
-        params = self._params(overrides)
-        await self._shell.wait_room()
-        said: list[Effect] = []
-        if parts and not out_of_band:
-            _, said = self._conversation.send_message(parts, respond=False)
-        ticket, asked = self._conversation.respond(params, ask=True)
-        self._shell.expect(ticket)
-        self._shell.perform([*said, *asked], room=True)
-        try:
-            reply: Reply = await self._shell.wait_settled(ticket)
-        except trio.Cancelled:
-            self._shell.perform(self._conversation.abandon(ticket, trio.current_time()))
-            raise
-        return reply
+        return await self._shell.ask(self._params(overrides), () if out_of_band else parts)
 
     async def interrupt(self) -> None:
         """Stop the answer: cancel the response, drop what is queued to sound, and tell the server what was heard.

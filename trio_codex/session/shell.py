@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import attrs
@@ -20,12 +20,15 @@ from trio_codex.protocol import (
     Briefing,
     CancelTool,
     ClientEvent,
+    ContentPart,
     Conversation,
     Effect,
     Emit,
     Note,
     Play,
     PrepareHandoff,
+    Reply,
+    ResponseParams,
     Send,
     SessionSettings,
     Settle,
@@ -195,6 +198,22 @@ class Shell:
         if waiting.value is _OVER:
             self.check_open()
         return waiting.value
+
+    async def ask(self, params: ResponseParams | None, message: Sequence[ContentPart] = ()) -> Reply:
+        """Say something (or nothing), ask for an answer and wait for it. Cancelling cancels the answer. Raises what waiting raises."""
+        await self.wait_room()
+        said: list[Effect] = []
+        if message:
+            _, said = self.conversation.send_message(message, respond=False)
+        ticket, asked = self.conversation.respond(params, ask=True)
+        self.expect(ticket)
+        self.perform([*said, *asked], room=True)
+        try:
+            reply: Reply = await self.wait_settled(ticket)
+        except trio.Cancelled:
+            self.perform(self.conversation.abandon(ticket, trio.current_time()))
+            raise
+        return reply
 
     def expect(self, ticket: str) -> None:
         """Somebody is going to wait for this ticket; call it before performing the effects that may settle it."""

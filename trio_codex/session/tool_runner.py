@@ -7,13 +7,22 @@ the text for the model, are `tool_running`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
 
 from trio_codex.events import ToolApprovalRequiredEvent
-from trio_codex.protocol import Effect, StartCheck, ToolCall
+from trio_codex.protocol import (
+    Briefing,
+    Effect,
+    Item,
+    Reply,
+    StartCheck,
+    ToolCall,
+    check_response,
+    unstructure,
+)
 from trio_codex.session.shell import Shell
 from trio_codex.tool_running import (
     Approvals,
@@ -33,7 +42,7 @@ class ToolRunner:
     def __init__(self, shell: Shell, context: Any, run_sync: RunSync | None) -> None:
         self._shell = shell
         self.approvals: Approvals = Approvals(self._ask)
-        self._bench = ToolBench(context, self.approvals, run_sync)
+        self._bench = ToolBench(context, self.approvals, run_sync, self._think)
         self._scopes: dict[str, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None  # None: no call may begin
         self._scope = trio.CancelScope()
@@ -94,6 +103,18 @@ class ToolRunner:
         finally:
             del self._scopes[call.call_id]
         self._report(lambda: self._shell.conversation.tool_ended(call.call_id, output, respond=tool.respond))
+
+    async def _think(self, briefing: Briefing, items: Sequence[Item]) -> Reply:
+        """Have another agent answer, beside the conversation and in writing."""
+        overrides = {
+            "conversation": "none",
+            "instructions": briefing.instructions,
+            "input": [unstructure(item) for item in items],
+            "tools": [each.schema() for each in briefing.functions],
+            "tool_choice": "auto",
+            "output_modalities": ["text"],
+        }
+        return await self._shell.ask(check_response(overrides, briefing, model=self._shell.model))
 
     async def _prepare(self, call: ToolCall) -> None:
         conversation = self._shell.conversation
