@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from trio_codex import Agent, open_realtime_session
-from trio_codex.errors import ConnectionFailed, ConnectionLost
+from trio_codex.errors import ConfigurationError, ConnectionFailed, ConnectionLost, ServerRefused
 from trio_codex.events import TranscriptDeltaEvent
 from trio_codex.protocol import (
     ConversationItemCreate,
@@ -285,3 +285,36 @@ def test_steps_are_counted_and_something_is_done_after_one() -> None:
         scope, done = trio.CancelScope(), []
         trio.run(program, scope, done, instruments=[Steps(at, lambda task, scope=scope: scope.cancel(), of=mine)])  # type: ignore[misc]
         assert len(done) == min(at - 1, 10)
+
+
+# --- faults between script and session -----------------------------------------------------------------------------------
+
+
+async def test_a_fault_changes_what_the_script_says(autojump_clock: MockClock) -> None:
+    async def script(line: Line) -> None:
+        await line.expect(ConversationItemCreate)
+        await answer(line, await line.expect(ResponseCreate), "Hello.", audio=[PIECE] * 3)
+
+    async with scripted_session(None, script, faults=["failed-response:details=string"]) as (session, _):
+        with pytest.raises(ServerRefused, match="had an error"):
+            await session.ask("hello")
+
+
+async def test_a_fault_answers_before_the_script(autojump_clock: MockClock) -> None:
+    with pytest.raises(ServerRefused):
+        async with scripted_session(faults=["reject-update"]):
+            raise AssertionError
+    async with scripted_session(faults=["error-event"]) as (session, line):
+        with pytest.raises(ServerRefused):
+            await session.ask("hello")
+        await line.expect(ConversationItemCreate)
+        await line.expect_nothing()
+        await line.say_frame("not the protocol")
+
+
+async def test_faults_of_sockets_are_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match="the fault drop needs a server with sockets; here there are reject-update"
+    ):
+        async with scripted(faults=["drop"]):
+            raise AssertionError

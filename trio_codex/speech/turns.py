@@ -30,7 +30,8 @@ _ONSET_FRAMES, _ONSET_VOICED = 10, 6  # speech began if 120 of the last 200 ms a
 _SOLID_FRAMES, _SOLID_VOICED = 5, 3  # it goes on while 60 of the last 100 ms are; a click does not prolong it
 _NOISE_FRAMES, _NOISE_SETTLED = 100, 25  # the quietest of the last 2 s is the noise, once half a second was heard
 
-_PATIENCE_MS = {"high": 700, "medium": 1100, "auto": 1100, "low": 2000}
+PATIENCE_MS = {"high": 700, "medium": 1100, "auto": 1100, "low": 2000}
+"""How long a silence ends a turn, by the eagerness of a semantic detection."""
 
 
 @attrs.frozen
@@ -93,9 +94,9 @@ class TurnDetector:
         cls, eagerness: Literal["low", "medium", "high", "auto"] = "auto", *, origin_ms: int = 0
     ) -> TurnDetector:
         """Return a detector that waits longer before it believes that the turn is over; it stands in for semantic VAD."""
-        if eagerness not in _PATIENCE_MS:
-            raise ConfigurationError(f"eagerness is one of {', '.join(_PATIENCE_MS)}, not {eagerness!r}")
-        return cls(silence_duration_ms=_PATIENCE_MS[eagerness], origin_ms=origin_ms)
+        if eagerness not in PATIENCE_MS:
+            raise ConfigurationError(f"eagerness is one of {', '.join(PATIENCE_MS)}, not {eagerness!r}")
+        return cls(silence_duration_ms=PATIENCE_MS[eagerness], origin_ms=origin_ms)
 
     @property
     def position_ms(self) -> int:

@@ -1,22 +1,26 @@
-"""The testing kit: scripted peers in memory and over a socket, a conformance suite for transports, steps of the scheduler.
+"""The testing kit: scripted peers, a simulated server and somebody who calls it, a conformance suite for transports.
 
-`scripted` and `scripted_session` are where to begin. `trio_codex.testing.strategies` (Hypothesis) and `.engines` (speech) are modules
-of their own. Everything in memory works under `trio.testing.MockClock`.
+`scripted_session` is where to begin when a test cares for every event, `simulated_call` when it cares for what is said.
+`trio_codex.testing.strategies` (Hypothesis), `.engines` and `.voices` (speech) are modules of their own. Everything in memory works under
+`trio.testing.MockClock`.
 """
 
 from trio_codex.testing.answering import Call, answer
 from trio_codex.testing.conformance import check_transport
 from trio_codex.testing.line import Line, ScriptFailed
 from trio_codex.testing.scripted import ScriptedPeer, run_inline, scripted, scripted_session
+from trio_codex.testing.simulated import Caller, SimulatedServer, simulated, simulated_call
 from trio_codex.testing.sockets import ScriptedServer, scripted_server
 from trio_codex.testing.steps import Steps
 
 __all__ = [
     "Call",
+    "Caller",
     "Line",
     "ScriptFailed",
     "ScriptedPeer",
     "ScriptedServer",
+    "SimulatedServer",
     "Steps",
     "answer",
     "check_transport",
@@ -24,4 +28,6 @@ __all__ = [
     "scripted",
     "scripted_server",
     "scripted_session",
+    "simulated",
+    "simulated_call",
 ]

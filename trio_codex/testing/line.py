@@ -18,15 +18,18 @@ import attrs
 import orjson
 import trio
 
-from trio_codex.errors import ConnectionLost
+from trio_codex.errors import ConnectionLost, RemoteProtocolError
 from trio_codex.protocol import (
     ClientEvent,
+    Say,
     ServerEvent,
     SessionUpdate,
     decode_client_event,
+    decode_server_event,
     encode_server_event,
     unstructure,
 )
+from trio_codex.server.faults import EventFaults
 from trio_codex.transport import ABNORMAL, NORMAL, Transport
 
 __all__ = ["FarEnd", "Line", "ScriptFailed"]
@@ -58,7 +61,8 @@ class Line:
     `session.updated` that repeats the settings; `expect` then never sees the updates. `settings` are those so far, merged.
     """
 
-    def __init__(self, *, acknowledge: bool = True) -> None:
+    def __init__(self, *, acknowledge: bool = True, faults: EventFaults | None = None) -> None:
+        self._faults = faults
         self.frames: deque[str] = deque(maxlen=_FRAMES_SHOWN)
         self.settings: dict[str, Any] = {"type": "realtime", "object": "realtime.session", "id": "sess_scripted"}
         self.acknowledges = acknowledge
@@ -146,6 +150,20 @@ class Line:
 
     async def _say(self, frame: str) -> None:
         await self._connected.wait()
+        for said in self._faulty(frame):
+            await self._write(said)
+
+    def _faulty(self, frame: str) -> list[str]:
+        """What the faults make of a frame; nothing of one that is not the protocol."""
+        if self._faults is None:
+            return [frame]
+        try:
+            event = decode_server_event(frame)
+        except RemoteProtocolError:
+            return [frame]
+        return [encode_server_event(said) for said in self._faults.say(event)]
+
+    async def _write(self, frame: str) -> None:
         assert self._transport is not None
         await self._transport.send(frame)
         self.frames.append(f"< {_short(frame)}")
@@ -193,10 +211,13 @@ class Line:
     async def _hear(self, frame: str | bytes) -> None:
         event = decode_client_event(frame)
         self.frames.append(f"> {_short(str(frame))}")
-        if self.acknowledges and isinstance(event, SessionUpdate):
-            await self.acknowledge(event)
-        else:
-            self._came.send_nowait(event)
+        for heard in [event] if self._faults is None else self._faults.hear(event):
+            if isinstance(heard, Say):
+                await self._write(encode_server_event(heard.event))
+            elif self.acknowledges and isinstance(heard, SessionUpdate):
+                await self.acknowledge(heard)
+            else:
+                self._came.send_nowait(heard)
 
     async def acknowledge(self, update: SessionUpdate) -> None:
         """Answer an update as a server does that agrees. Raises ConnectionLost."""

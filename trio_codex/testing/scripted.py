@@ -31,6 +31,7 @@ from trio_codex.agent import Agent
 from trio_codex.body import Body
 from trio_codex.credentials import Endpoint
 from trio_codex.errors import ConnectionFailed
+from trio_codex.server.faults import FaultPlan
 from trio_codex.session import Session, open_realtime_session
 from trio_codex.testing.line import Line
 from trio_codex.transport import Target, Transport
@@ -78,24 +79,35 @@ async def run_inline(function: Callable[[], Any], /) -> Any:
 
 
 @asynccontextmanager
-async def scripted(script: Script | None = None, *, acknowledge: bool = True) -> AsyncIterator[ScriptedPeer]:
+async def scripted(
+    script: Script | None = None, *, acknowledge: bool = True, faults: Sequence[str] = (), seed: int = 0
+) -> AsyncIterator[ScriptedPeer]:
     """Run a script as the server of one session, in memory; gives the connector, which has the `line` as well.
 
-    When the block is left, the script is given its time to end. Raises what the script raises, ScriptFailed above all.
+    `faults` come between the script and the session: those of events, see `trio_codex.server.faults`. When the block is left, the script
+    is given its time to end. Raises what the script raises, ScriptFailed above all.
     """
-    peer = ScriptedPeer(Line(acknowledge=acknowledge))
+    plan = FaultPlan(faults, seed)
+    plan.check_places("events")
+    peer = ScriptedPeer(Line(acknowledge=acknowledge, faults=plan.session()))
     async with beside(script, peer.line, partial(peer.line.carry, peer.far), peer.near.drop):
         yield peer
 
 
 @asynccontextmanager
 async def scripted_session(
-    agent: Agent | None = None, script: Script | None = None, *, acknowledge: bool = True, **options: Any
+    agent: Agent | None = None,
+    script: Script | None = None,
+    *,
+    acknowledge: bool = True,
+    faults: Sequence[str] = (),
+    seed: int = 0,
+    **options: Any,
 ) -> AsyncIterator[tuple[Session, Line]]:
     """Open a session with a script (or with the test itself) as its server; gives both ends. Options are the session's own."""
     options = {"endpoint": Endpoint.openai(), "api_key": "sk-test", **options}
     async with (
-        scripted(script, acknowledge=acknowledge) as peer,
+        scripted(script, acknowledge=acknowledge, faults=faults, seed=seed) as peer,
         open_realtime_session(agent or Agent(), transport=peer, **options) as session,
     ):
         yield session, peer.line

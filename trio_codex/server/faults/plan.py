@@ -15,10 +15,11 @@ from typing import Any
 import attrs
 import trio
 
+from trio_codex.errors import ConfigurationError
 from trio_codex.protocol import Error, ErrorDetails
 from trio_codex.server.faults.answers import answer_to, read_request, read_to_the_end
 from trio_codex.server.faults.events import EVENT_FAULTS, EventFaults
-from trio_codex.server.faults.registry import Fault, Place, parse_fault
+from trio_codex.server.faults.registry import FAULTS, Fault, Place, parse_fault
 from trio_codex.server.faults.streams import STREAM_FAULTS, Latency, Replayed
 
 __all__ = ["FaultPlan", "Refusal"]
@@ -44,6 +45,13 @@ class FaultPlan:
         self._connections = 0
         self._sessions = 0
         self._committed: Counter[int] = Counter()
+
+    def check_places(self, *places: Place) -> None:
+        """Raise ConfigurationError if there is a fault that belongs elsewhere."""
+        for fault in self.faults:
+            if fault.kind.place not in places:
+                known = ", ".join(kind.name for kind in FAULTS.values() if kind.place in places)
+                raise ConfigurationError(f"the fault {fault.name} needs a server with sockets; here there are {known}")
 
     def _at(self, place: Place) -> list[Fault]:
         return [fault for fault in self.faults if fault.kind.place == place]
