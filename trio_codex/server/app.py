@@ -16,6 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from trio_codex.server.routes.calls import accept_call, create_call, hang_up_call, refer_call, reject_call
+from trio_codex.server.routes.client_secrets import create_client_secret
 from trio_codex.server.routes.exchange import HttpRefusal, refused
 from trio_codex.server.routes.models import list_models, show_model
 from trio_codex.server.routes.realtime import realtime
@@ -55,6 +57,12 @@ def application(service: Service) -> Starlette:
             route("POST", "/audio/transcriptions", create_transcription),
             route("POST", "/audio/speech", create_speech),
             route("POST", "/responses", create_response),
+            route("POST", "/realtime/client_secrets", create_client_secret),
+            route("POST", "/realtime/calls", create_call),
+            route("POST", "/realtime/calls/{call_id}/accept", accept_call),
+            route("POST", "/realtime/calls/{call_id}/reject", reject_call),
+            route("POST", "/realtime/calls/{call_id}/refer", refer_call),
+            route("POST", "/realtime/calls/{call_id}/hangup", hang_up_call),
         ],
         exception_handlers={404: _no_such_route, 405: _no_such_route},
     )

@@ -13,6 +13,7 @@ import trio
 
 from trio_codex.protocol import Peer
 from trio_codex.server.admission import Keys
+from trio_codex.server.calls import Calls
 from trio_codex.server.connection import Engines, Line, RealtimeConnection
 from trio_codex.server.faults import FaultPlan
 from trio_codex.server.routes.exchange import HttpRefusal
@@ -33,10 +34,11 @@ class Service:
     faults: FaultPlan = attrs.field(factory=FaultPlan)
     keys: Keys = attrs.field(init=False)
     store: ResponseStore = attrs.field(factory=ResponseStore, init=False)
-    ended_calls: dict[str, None] = attrs.field(factory=dict, init=False)
-    accepted_calls: dict[str, Mapping[str, Any]] = attrs.field(factory=dict, init=False)
+    calls: Calls = attrs.field(factory=Calls, init=False)
     _requests: int = attrs.field(default=0, init=False)
-    _connections: set[RealtimeConnection] = attrs.field(factory=set, init=False)
+    _connections: dict[RealtimeConnection, str | None] = attrs.field(
+        factory=dict, init=False
+    )  # with the call they joined
     _ended: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
     _labels: Any = attrs.field(factory=lambda: count(1), init=False)
 
@@ -48,7 +50,9 @@ class Service:
         return f"{next(self._labels):x}"
 
     def peer(self, kind: str, model: str, settings: Mapping[str, Any] | None = None) -> Peer:
-        """A new session; raises Refusal for settings that are wrong."""
+        """A new session; `model` wins over that of the settings. Raises Refusal for settings that are wrong."""
+        if settings and kind == "realtime":
+            settings = {**settings, "model": model}
         expires_at = int(time.time() + self.faults.lifetime_s(self.session_s))
         return Peer(kind=kind, model=model, label=self.label(), expires_at=expires_at, settings=settings)
 
@@ -68,16 +72,23 @@ class Service:
         finally:
             self._requests -= 1
 
-    async def converse(self, peer: Peer, line: Line) -> None:
-        """Run a session on a line until it is over."""
+    async def converse(self, peer: Peer, line: Line, call_id: str | None = None) -> None:
+        """Run a session on a line until it is over, which may be that of a call."""
         lifetime_s, faults = self.faults.lifetime_s(self.session_s), self.faults.session()
         connection = RealtimeConnection(peer, line, self.engines, lifetime_s=lifetime_s, faults=faults)
-        self._connections.add(connection)
+        self._connections[connection] = call_id
         try:
             await connection.serve()
         finally:
-            self._connections.discard(connection)
+            del self._connections[connection]
             self._ended.unpark_all()
+
+    def end_call(self, call_id: str) -> None:
+        """A call is over, and so are the sessions that joined it."""
+        self.calls.end(call_id)
+        for connection, call in self._connections.items():
+            if call == call_id:
+                connection.stop(1000, "The call has ended.")
 
     async def stop(self) -> None:
         """End all sessions in order: what waits is written, then the line is closed."""

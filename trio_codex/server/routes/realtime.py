@@ -40,7 +40,7 @@ async def realtime(service: Service, websocket: WebSocket) -> None:
         await line.close(fault.code, fault.reason)
         return
     try:
-        await service.converse(peer, line)
+        await service.converse(peer, line, websocket.query_params.get("call_id"))
     except Exception:
         logger.exception("a session failed")
         await line.close(1011, "The server had an error.")
@@ -60,7 +60,7 @@ def _admit(service: Service, websocket: WebSocket) -> Peer:
             raise Refusal("invalid_value", f"This client secret opens a session of type '{secret.kind}'.", "intent")
         return service.peer(secret.kind, query.get("model") or secret.model, secret.settings)
     if "call_id" in query:
-        settings = service.accepted_calls.get(query["call_id"])
+        settings = service.calls.session_of(query["call_id"])
         if settings is None:
             raise HttpRefusal(404, "No call with this id has been accepted.", "call_id_not_found", "call_id")
         return service.peer("realtime", settings.get("model") or DEFAULT_MODEL, settings)
