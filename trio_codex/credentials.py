@@ -39,6 +39,10 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+_GET_A_KEY = (
+    "set OPENAI_API_KEY or CODEX_API_KEY to a key from https://platform.openai.com/api-keys, or talk to a local server"
+)
+
 _MODES = {
     "apikey": "api_key",
     "apiKey": "api_key",
@@ -81,7 +85,9 @@ async def resolve_key(
     if found is not None:
         endpoint.refuse_plain("a key")
     elif endpoint.key_required:
-        raise ConfigurationError(_nothing_found(endpoint, looked_at))
+        raise ConfigurationError(
+            _nothing_found(endpoint, looked_at), advice=_GET_A_KEY if endpoint.ambient_keys else ""
+        )
     return found
 
 

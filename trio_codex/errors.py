@@ -61,6 +61,10 @@ class TrioCodexError(Exception):
 class ConfigurationError(TrioCodexError):
     """What was asked for cannot work: a missing key or extra, a bad setting, a file that is not what it should be. Yours to mend."""
 
+    def __init__(self, *args: object, advice: str = "") -> None:
+        super().__init__(*args)
+        self._advice = advice
+
 
 class ConnectionFailed(TrioCodexError):  # noqa: N818 - the name is part of the public face
     """No connection came about: DNS, TCP, a proxy, TLS, the handshake or the time limit; `stage` says which, as far as known.

@@ -16,13 +16,13 @@ from importlib.metadata import version
 
 import trio
 
-from trio_codex.cli import demo, probe, serve, talk
+from trio_codex.cli import demo, doctor, probe, serve, talk
 from trio_codex.cli.beside import beside
 from trio_codex.errors import TrioCodexError
 
 __all__ = ["run"]
 
-_COMMANDS = {"demo": demo, "talk": talk, "serve": serve, "probe": probe}
+_COMMANDS = {"demo": demo, "talk": talk, "serve": serve, "probe": probe, "doctor": doctor}
 _INTERRUPTED = 130
 
 

@@ -15,5 +15,6 @@ There is no echo cancellation: with a loudspeaker in the room, the agent hears i
 from trio_codex.device.device import SoundDevice, open_sound_device
 from trio_codex.device.loudspeaker import Loudspeaker
 from trio_codex.device.microphone import Microphone
+from trio_codex.device.portaudio import default_devices
 
-__all__ = ["Loudspeaker", "Microphone", "SoundDevice", "open_sound_device"]
+__all__ = ["Loudspeaker", "Microphone", "SoundDevice", "default_devices", "open_sound_device"]

@@ -31,6 +31,16 @@ def sounddevice() -> Any:
         ) from error.__cause__
 
 
+def default_devices() -> tuple[str, str]:
+    """Name the microphone and the loudspeaker that would be used. Blocks. Raises ConfigurationError when one is missing."""
+    sd = sounddevice()
+    for kind in ("input", "output"):
+        _rate(sd, kind, None)
+    found = (sd.query_devices(None, kind=kind)["name"] for kind in ("input", "output"))
+    microphone, loudspeaker = map(str, found)
+    return microphone, loudspeaker
+
+
 class Recording:
     """The callback of an input stream: from the device to the microphone."""
 

@@ -23,7 +23,7 @@ from trio_codex.proxies import Proxy, find_proxy
 from trio_codex.transport import Target
 from trio_codex.trust import tls_failure
 
-__all__ = ["host_of", "open_stream"]
+__all__ = ["address_of", "host_of", "open_stream"]
 
 _KEEP_ALIVE: Final = (
     ("TCP_KEEPIDLE", 20),
@@ -39,13 +39,17 @@ async def open_stream(target: Target) -> trio.abc.Stream:
     Raises ConnectionFailed (its `stage` says what failed), and ConfigurationError for a bad CA file or proxy before any network use.
     Cancelling it closes everything at once.
     """
-    parts = urlsplit(target.url)
-    secure = parts.scheme in ("wss", "https")
-    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-    context = ssl_context() if secure else None
+    host, port = address_of(target.url)
+    context = ssl_context() if urlsplit(target.url).scheme in ("wss", "https") else None
     proxy = find_proxy(target.url)
     stream: trio.abc.Stream = await (_connect(host, port) if proxy is None else _through(proxy, host, port))
     return stream if context is None else await _encrypted(stream, context, host, host_of(target.url))
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme in ("wss", "https") else 80)
 
 
 def host_of(url: str) -> str:

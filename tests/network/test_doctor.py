@@ -1,0 +1,330 @@
+"""`trio-codex doctor`: whatever keeps a newcomer from talking, the same command says the right sentence."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trustme
+
+from trio_codex.cli import _parser, doctor
+from trio_codex.diagnostics import Check, Examination, Skip, examine
+from trio_codex.diagnostics.doctor import _clock
+from trio_codex.errors import ConfigurationError
+from trio_codex.server import LocalServer, open_local_server
+from trio_codex.testing.engines import ScriptedSTT, ToneTTS
+
+from .conftest import ProxyProcess, issued
+
+KEY = "sk-proj-a-key-nobody-may-see-0123456789"
+WRONG = "sk-proj-another-key-9876543210"
+
+Environment = Callable[..., None]
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
+    """Set variables; keys of the machine that the tests run on are out of reach."""
+    for name in ("CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CODEX_HOME", str(tmp_path))
+
+    def set_them(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return set_them
+
+
+@asynccontextmanager
+async def service(*faults: str) -> AsyncIterator[LocalServer]:
+    async with open_local_server(api_key=KEY, faults=faults, stt=ScriptedSTT(), tts=ToneTTS()) as server:
+        yield server
+
+
+@asynccontextmanager
+async def behind_tls(server: LocalServer, certificate: trustme.LeafCert) -> AsyncIterator[int]:
+    """The same service over TLS; gives the port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    port = int(server.http_url.split("/")[2].rpartition(":")[2])
+
+    async def handle(tcp: trio.SocketStream) -> None:
+        near = trio.SSLStream(tcp, context, server_side=True, https_compatible=True)
+        try:
+            await near.do_handshake()
+        except (trio.BrokenResourceError, ssl.SSLError):
+            return
+        async with await trio.open_tcp_stream("127.0.0.1", port) as far, trio.open_nursery() as nursery:
+            nursery.start_soon(pump, near, far, nursery.cancel_scope)
+            nursery.start_soon(pump, far, near, nursery.cancel_scope)
+
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, handle, [listener])
+        yield listener.socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+async def pump(source: trio.abc.Stream, sink: trio.abc.Stream, scope: trio.CancelScope) -> None:
+    try:
+        while data := await source.receive_some():
+            await sink.send_all(data)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
+    scope.cancel()
+
+
+@attrs.frozen
+class Said:
+    status: int
+    out: str
+
+    @property
+    def first_failure(self) -> str:
+        lines = [line for line in self.out.splitlines() if line.startswith("FAILED")]
+        return lines[0] if lines else ""
+
+    @property
+    def advice(self) -> str:
+        return self.out.partition("Look at this first: ")[2]
+
+
+Doctor = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Doctor:
+    async def run(*arguments: str) -> Said:
+        status = await doctor.run(_parser().parse_args(["doctor", *arguments]))
+        said = capsys.readouterr()
+        assert KEY not in said.out + said.err
+        assert WRONG not in said.out + said.err
+        return Said(status, said.out)
+
+    return run
+
+
+async def test_no_key(ask: Doctor, environment: Environment) -> None:
+    environment(HTTPS_PROXY="http://127.0.0.1:1")  # nothing of this test leaves the machine
+    said = await ask()
+    assert said.status == 1
+    assert "no API key found" in said.first_failure
+    assert "set OPENAI_API_KEY or CODEX_API_KEY" in said.advice
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "sentence", "advice"),
+    [
+        ("", "models", "Incorrect API key provided", "give a valid API key"),
+        ("expired-key", "models", "", "this key has expired"),
+        ("insufficient-quota", "models", "", "the account has no quota left"),
+        (
+            "model-not-found:on=realtime",
+            "realtime",
+            "HTTP status 404 (model_not_found)",
+            "name a model that this key may use",
+        ),
+        ("refused-session", "realtime", "", "name a model that this key may use"),
+        ("server-error:on=realtime", "realtime", "HTTP status 500 (server_error)", "the service itself failed"),
+        ("error-event", "realtime", "", "the service itself failed"),
+        ("failed-response:code=insufficient_quota", "realtime", "", "the account has no quota left"),
+        ("drop-before-upgrade:on=realtime", "realtime", "hung up during the websocket handshake", ""),
+    ],
+)
+async def test_what_the_service_refuses(
+    fault: str,
+    check: str,
+    sentence: str,
+    advice: str,
+    ask: Doctor,
+    environment: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trio_codex.http.FIRST_DELAY_S", 0.001)
+    async with service(*([fault] if fault else [])) as server:
+        environment(OPENAI_BASE_URL=server.http_url, OPENAI_API_KEY=KEY if fault else WRONG)
+        said = await ask()
+    assert said.status == 1
+    assert said.first_failure.split()[1] == check
+    assert sentence in said.first_failure
+    assert advice in said.advice
+    if not fault:
+        assert said.out.count("the key was refused (invalid_api_key)") == 3
+
+
+async def test_nobody_there(ask: Doctor, environment: Environment) -> None:
+    environment(OPENAI_BASE_URL="https://127.0.0.1:1/v1", OPENAI_API_KEY=KEY)
+    said = await ask()
+    assert said.first_failure.split()[1] == "tcp"
+    assert "is it running" in said.advice
+
+
+async def test_no_network(ask: Doctor, environment: Environment) -> None:
+    environment(OPENAI_BASE_URL="https://nobody.invalid/v1", OPENAI_API_KEY=KEY)
+    said = await ask()
+    assert said.first_failure.split()[1] == "dns"
+    assert "nobody knows the name nobody.invalid" in said.first_failure
+    assert "is there a network, and a name server?" in said.advice
+
+
+@pytest.mark.parametrize(
+    ("days", "name", "trusted", "sentence", "advice"),
+    [
+        ((-1, 1), "127.0.0.1", False, "checked against the roots of the system", "CODEX_CA_CERTIFICATE"),
+        ((1, 2), "127.0.0.1", True, "not yet valid", "the clock of this machine says 20"),
+        ((-2, -1), "127.0.0.1", True, "has expired", "the clock of this machine says 20"),
+        ((-1, 1), "other.test", True, "mismatch", "for another host"),
+    ],
+)
+async def test_certificates(
+    days: tuple[float, float],
+    name: str,
+    trusted: bool,
+    sentence: str,
+    advice: str,
+    ask: Doctor,
+    environment: Environment,
+    authority: trustme.CA,
+    bundle: Path,
+) -> None:
+    async with service() as server, behind_tls(server, issued(authority, name, days=days)) as port:
+        environment(OPENAI_BASE_URL=f"https://127.0.0.1:{port}/v1", OPENAI_API_KEY=KEY)
+        if not trusted:
+            environment(CODEX_CA_CERTIFICATE=" ")
+        said = await ask()
+    assert said.first_failure.split()[1] == "tls"
+    assert sentence in said.first_failure
+    assert advice in said.advice
+
+
+async def test_a_bad_bundle(ask: Doctor, environment: Environment, tmp_path: Path) -> None:
+    environment(OPENAI_BASE_URL="https://127.0.0.1:1/v1", OPENAI_API_KEY=KEY, SSL_CERT_FILE=str(tmp_path / "gone.pem"))
+    said = await ask()
+    assert said.first_failure.split()[1] == "ca"
+    assert "gone.pem, which cannot be read" in said.first_failure
+
+
+async def test_a_proxy_that_wants_credentials(
+    ask: Doctor, environment: Environment, guarded_proxy: ProxyProcess
+) -> None:
+    environment(
+        OPENAI_BASE_URL="https://api.test/v1",
+        OPENAI_API_KEY=KEY,
+        HTTPS_PROXY=f"http://user:{WRONG}@{guarded_proxy.place}",
+    )
+    said = await ask()
+    assert said.first_failure.split()[1] == "tls"
+    assert (
+        f"the proxy {guarded_proxy.place} (HTTPS_PROXY) does not lead to api.test:443: HTTP status 407"
+        in said.first_failure
+    )
+    assert "give its user name and password in HTTPS_PROXY" in said.advice
+
+
+async def test_bad_settings(ask: Doctor, environment: Environment) -> None:
+    environment(OPENAI_BASE_URL="localhost:8765")
+    assert "OPENAI_BASE_URL must be a URL" in (await ask()).first_failure
+    environment(OPENAI_BASE_URL="https://api.test/v1", ALL_PROXY="what://is.this")
+    assert "ALL_PROXY must be the URL of a proxy" in (await ask()).first_failure
+    environment(OPENAI_BASE_URL="http://api.test/v1", OPENAI_API_KEY=KEY, ALL_PROXY="http://127.0.0.1:1")
+    assert "unencrypted" in (await ask()).first_failure
+
+
+async def test_all_is_well_behind_a_proxy_and_a_private_authority(
+    ask: Doctor, environment: Environment, proxy: ProxyProcess, authority: trustme.CA, bundle: Path
+) -> None:
+    async with service() as server, behind_tls(server, issued(authority, "api.test")) as port:
+        environment(
+            OPENAI_BASE_URL=f"https://api.test:{port}/v1", OPENAI_API_KEY=KEY, ALL_PROXY=f"http://{proxy.place}"
+        )
+        said = await ask()
+        report = await ask("--report")
+        facts = json.loads((await ask("--json")).out)
+    assert (said.status, said.first_failure) == (0, "")
+    assert "Everything that was looked at works." in said.out
+    assert f"through the proxy {proxy.place} (ALL_PROXY)" in said.out
+    assert facts["ok"] is True
+    outcomes = {each["check"]: each["outcome"] for each in facts["checks"]}
+    assert set(outcomes) - {"sound device"} == {
+        "environment", "key", "ca", "dns", "tcp", "tls", "models", "realtime", "speech-to-text", "text-to-speech"
+    }  # fmt: skip
+    assert {outcome for name, outcome in outcomes.items() if name != "sound device"} == {"ok"}
+    assert "https://<host>:" in report.out
+    assert "api.test" not in report.out
+    assert str(Path.home()) not in report.out or len(str(Path.home())) < 2
+    assert f"/{getpass.getuser()}/" not in report.out
+
+
+async def test_locally(ask: Doctor, environment: Environment) -> None:
+    environment(HTTPS_PROXY="http://127.0.0.1:1", ALL_PROXY="http://127.0.0.1:1")
+    said = await ask("--local")
+    assert (said.status, said.first_failure) == (0, "")
+
+
+# --- the examination itself ---
+
+
+async def found(outcome: str) -> Any:
+    async def look(about: Examination) -> str:
+        about.details["seen"] = outcome
+        if outcome == "skip":
+            raise Skip("there is nothing")
+        if outcome == "fail":
+            raise ConfigurationError("it is wrong", advice="mend it")
+        if outcome == "slow":
+            await trio.sleep(60)
+        if outcome == "defect":
+            raise KeyError("oh")
+        return "it is there"
+
+    checks = [Check("first", (), 5, look), Check("second", ("first",), 5, fine), Check("third", ("second",), 5, fine)]
+    heard: list[str] = []
+    report = await examine(checks=checks, tell=lambda finding: heard.append(finding.check))
+    assert heard == ["first", "second", "third"]
+    return report
+
+
+async def fine(about: Examination) -> str:
+    return "fine"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "outcomes", "what"),
+    [
+        ("ok", ["ok", "ok", "ok"], "it is there"),
+        ("skip", ["skipped", "ok", "ok"], "there is nothing"),
+        ("fail", ["failed", "skipped", "skipped"], "it is wrong"),
+        ("slow", ["failed", "skipped", "skipped"], "it took more than 5 s"),
+        ("defect", ["failed", "skipped", "skipped"], "a defect of trio_codex: KeyError"),
+    ],
+)
+async def test_what_a_check_may_come_to(outcome: str, outcomes: list[str], what: str, autojump_clock: Any) -> None:
+    report = await found(outcome)
+    assert [each.outcome for each in report.findings] == outcomes
+    assert what in report["first"].what
+    assert report.ok is (outcome in ("ok", "skip"))
+    assert (report.cause is None) is report.ok
+    assert report["first"].details["seen"] == outcome
+    assert "needs" not in report.redacted()
+
+
+async def test_an_examination_may_be_cancelled() -> None:
+    async with AsyncExitStack():
+        with trio.move_on_after(0.01) as limit:
+            await found("slow")
+    assert limit.cancelled_caught
+
+
+def test_a_wrong_clock() -> None:
+    assert "minutes ahead: set it right" in _clock("Thu, 01 Jan 2015 00:00:00 GMT")
+    assert "minutes behind: set it right" in _clock("Thu, 01 Jan 2099 00:00:00 GMT")
+    assert _clock(None) == _clock("yesterday") == ""
