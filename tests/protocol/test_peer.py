@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from trio_codex.protocol import (
+    AwaitSpeech,
     FinishTranscribing,
     Generate,
     Hear,
@@ -943,3 +944,58 @@ def test_events_and_frames_do_the_same() -> None:
     frame = '{"type":"input_audio_buffer.commit","event_id":"e"}'
     one, other = Client(), Client()
     assert one.peer.receive(decode_client_event(frame)) == other.peer.receive_frame(frame)
+
+
+# --- silence ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def patient(client: Client) -> Client:
+    client.update(audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000}}})
+    return client
+
+
+def test_after_a_response_and_its_sound_the_user_s_silence_is_a_turn(patient: Client) -> None:
+    patient.answer(ms=200)
+    assert patient.others() == [AwaitSpeech(5200)]
+    for _ in range(60):
+        patient.append(SILENCE_100_MS)
+    triggered, committed, added, done, created, _ = patient.take(patient.peer.nobody_spoke())
+    assert triggered["type"] == "input_audio_buffer.timeout_triggered"
+    assert (triggered["audio_start_ms"], triggered["audio_end_ms"]) == (1000, 6000)
+    assert triggered["item_id"] == committed["item_id"] == added["item"]["id"] == done["item"]["id"]
+    assert created["type"] == "response.created"
+    (finish,) = [effect for effect in patient.others() if isinstance(effect, FinishTranscribing)]
+    assert len(finish.audio) == 48 * 5000
+    assert patient.take(patient.peer.nobody_spoke()) == []
+
+
+def test_silence_without_any_audio_is_a_turn_as_well(patient: Client) -> None:
+    patient.answer()
+    triggered = patient.take(patient.peer.nobody_spoke())[0]
+    assert (triggered["audio_start_ms"], triggered["audio_end_ms"]) == (0, 0)
+
+
+def test_who_speaks_is_not_taken_for_silent(patient: Client) -> None:
+    patient.answer()
+    patient.append(VOICE_100_MS * 5)
+    patient.peer.speech_started(0, 400)
+    assert patient.peer.nobody_spoke() == []
+    patient.take(patient.peer.speech_stopped(500))
+    assert patient.peer.nobody_spoke() == []
+
+
+def test_what_the_client_does_is_no_silence(patient: Client) -> None:
+    patient.answer()
+    patient.append(VOICE_100_MS)
+    patient.send("input_audio_buffer.commit")
+    assert patient.peer.nobody_spoke() == []
+    patient.answer()
+    patient.respond()
+    assert patient.peer.nobody_spoke() == []
+
+
+def test_without_the_setting_nobody_waits(client: Client) -> None:
+    client.answer()
+    assert client.others() == []
+    assert client.peer.nobody_spoke() == []

@@ -274,3 +274,21 @@ async def test_clearing_the_buffer_drops_what_was_being_heard(autojump_clock: Mo
         await line.say("input_audio_buffer.commit")
         assert (await line.until("error"))[-1]["error"]["code"] == "input_audio_buffer_commit_empty"
         assert stt.heard == []
+
+
+async def test_a_silent_user_is_asked_again(autojump_clock: MockClock) -> None:
+    async with session(tts=ToneTTS(ms_per_character=100), stt=ScriptedSTT([""])) as (line, _):
+        detection = {"type": "server_vad", "idle_timeout_ms": 6000}
+        await line.say(
+            "session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+        )
+        await line.say("response.create")
+        events = await line.until("response.done")
+        spoken_s = (
+            sum(len(pybase64.b64decode(event["delta"])) for event in events if "audio.delta" in event["type"]) / 48_000
+        )
+        began = trio.current_time()
+        await line.until("input_audio_buffer.timeout_triggered")
+        assert trio.current_time() - began == 6 + spoken_s > 6
+        again = (await line.until("response.done"))[-1]["response"]
+        assert again["output"][0]["content"][0]["transcript"] == "I did not catch that. Could you say it again?"

@@ -88,6 +88,7 @@ from trio_codex.protocol.items import (
 from trio_codex.protocol.peer import Peer
 from trio_codex.protocol.peer_effects import (
     AnswerRequest,
+    AwaitSpeech,
     DropTranscribing,
     FinishTranscribing,
     Generate,
@@ -214,6 +215,7 @@ __all__ = [
     "AnswerRequest",
     "AssistantMessage",
     "AudioConfig",
+    "AwaitSpeech",
     "Briefing",
     "CachedTokenDetails",
     "CancelTool",

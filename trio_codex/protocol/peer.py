@@ -156,7 +156,8 @@ class Peer:
         yield from self._turns.append(event.audio)
 
     def _commit(self, _: InputAudioBufferCommit) -> Iterator[PeerEffect]:
-        return self._turns.commit()
+        yield from self._turns.commit()
+        self._responses.heard_speech()
 
     def _clear(self, _: InputAudioBufferClear) -> Iterator[PeerEffect]:
         return self._turns.clear()
@@ -243,6 +244,7 @@ class Peer:
     def _speech_started(self, audio_start_ms: int, heard_ms: int) -> Iterator[PeerEffect]:
         if self._turns.is_open:
             return
+        self._responses.heard_speech()
         yield from self._turns.started(audio_start_ms, heard_ms)
         if self._detects("interrupt_response"):
             yield from self._responses.interrupt()
@@ -253,6 +255,17 @@ class Peer:
         yield from self._turns.stopped(audio_end_ms)
         if self._detects("create_response"):
             yield from self._responses.create({})
+
+    def nobody_spoke(self) -> list[PeerEffect]:
+        """The time that an `AwaitSpeech` gave is over."""
+        return self._decide(self._nobody_spoke())
+
+    def _nobody_spoke(self) -> Iterator[PeerEffect]:
+        idle_ms = self._session.idle_timeout_ms
+        if idle_ms is None or self._turns.is_open or not self._responses.awaits_speech:
+            return
+        yield from self._turns.timed_out(idle_ms)
+        yield from self._responses.create({})
 
     def _detects(self, option: str) -> bool:
         return self._session.speaks and bool((self._session.turn_detection or {}).get(option))

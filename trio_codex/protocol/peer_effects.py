@@ -112,6 +112,13 @@ class ResetDetector:
     """Forget a turn in progress."""
 
 
+@attrs.frozen
+class AwaitSpeech:
+    """Call `nobody_spoke` after so many ms, unless another of these comes; what has been said to the user has sounded by then."""
+
+    ms: int
+
+
 PeerEffect: TypeAlias = (
     Say
     | Generate
@@ -122,4 +129,5 @@ PeerEffect: TypeAlias = (
     | DropTranscribing
     | SetDetector
     | ResetDetector
+    | AwaitSpeech
 )

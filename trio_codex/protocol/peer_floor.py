@@ -1,8 +1,8 @@
 """Which responses run: one at most in the conversation, any number beside it, and who may start or stop them.
 
-Owns the running responses and nothing else of the session. A response is announced at once; the request to generate it
-goes out when the recogniser has given the words of everything that the response sees. Progress of a response that is
-over is ignored: whoever generates it may not have noticed yet.
+Owns the running responses, and whether the user has kept silent since the last one. A response is announced at once; the
+request to generate it goes out when the recogniser has given the words of everything that the response sees. Progress of
+a response that is over is ignored: whoever generates it may not have noticed yet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from trio_codex.grammar import Refusal, wrong_value
 from trio_codex.protocol.items import Item, ItemReference, ResponseError, UserMessage
-from trio_codex.protocol.peer_effects import Generate, PeerEffect, Say, StopGenerating
+from trio_codex.protocol.peer_effects import AwaitSpeech, Generate, PeerEffect, StopGenerating
 from trio_codex.protocol.peer_ids import Ids, Limits
 from trio_codex.protocol.peer_items import ItemList, Record, record_of
 from trio_codex.protocol.peer_responses import COMPLETED, ActiveResponse, Ending
@@ -32,6 +32,7 @@ class Responses:
         self._waiting: set[str] = set()
         self._speaker: str | None = None  # the response of the conversation
         self._voice_heard = False
+        self._awaits_speech = False
 
     @property
     def conversation_id(self) -> str:
@@ -42,6 +43,15 @@ class Responses:
     def state(self) -> SessionState:
         """What settings depend on."""
         return SessionState(voice_heard=self._voice_heard, answering=bool(self._running))
+
+    @property
+    def awaits_speech(self) -> bool:
+        """Whether it is the user's turn, and nobody has spoken since the last response."""
+        return self._awaits_speech
+
+    def heard_speech(self) -> None:
+        """The user speaks."""
+        self._awaits_speech = False
 
     # --- beginning and end -----------------------------------------------------------------------------------------
 
@@ -67,6 +77,7 @@ class Responses:
         self._running[response.id] = response
         if config.in_conversation:
             self._speaker = response.id
+            self._awaits_speech = False
         yield from response.open()
         if given is not None:
             yield from self._listen_to(context)
@@ -158,11 +169,15 @@ class Responses:
             yield StopGenerating(response_id)
         yield from self._end(response_id, ending)
 
-    def _end(self, response_id: str, ending: Ending) -> Iterator[Say]:
+    def _end(self, response_id: str, ending: Ending) -> Iterator[PeerEffect]:
         response = self._running.pop(response_id, None)
         if response is None:
             return
         self._waiting.discard(response_id)
-        if self._speaker == response_id:
+        was_speaker = self._speaker == response_id
+        if was_speaker:
             self._speaker = None
         yield from response.close(ending)
+        if was_speaker and ending.reason != "turn_detected" and self._session.idle_timeout_ms is not None:
+            self._awaits_speech = True
+            yield AwaitSpeech(self._session.idle_timeout_ms + response.spoken_ms)

@@ -36,6 +36,7 @@ from trio_codex.protocol.server_events import (
     InputAudioBufferCommitted,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
 )
 
 LEAST_MS: Final = 100
@@ -205,6 +206,20 @@ class Turns:
         )
         self._detector_had_the_last_word = True
         yield from self._commit(self._turn_start_ms, audio_end_ms)
+
+    def timed_out(self, idle_ms: int) -> Iterator[PeerEffect]:
+        """Nobody has spoken for so long: the silence becomes a turn. Raises Refusal."""
+        self._items.check_room(None, None)
+        end_ms = self._buffer.end_ms
+        start_ms = max(self._buffer.start_ms, end_ms - idle_ms)
+        self._open = self._ids.new("item")
+        yield ResetDetector()
+        yield Say(
+            InputAudioBufferTimeoutTriggered(
+                event_id=self._ids.new("event"), audio_start_ms=start_ms, audio_end_ms=end_ms, item_id=self._open
+            )
+        )
+        yield from self._commit(start_ms, end_ms)
 
     def _commit(self, start_ms: int, end_ms: int) -> Iterator[PeerEffect]:
         item_id, self._open = self._open or self._ids.new("item"), None

@@ -112,6 +112,11 @@ class ActiveResponse:
         return any(record.awaits_words for record in self.context)
 
     @property
+    def spoken_ms(self) -> int:
+        """How long it takes to say all of it."""
+        return round(self._bill.spoken_ms)
+
+    @property
     def exhausted(self) -> bool:
         """Whether the response has used up its tokens."""
         limit = self.config.max_output_tokens

@@ -108,6 +108,11 @@ class SessionConfig:
         return detection
 
     @property
+    def idle_timeout_ms(self) -> int | None:
+        """After how much silence the session asks again, None for never."""
+        return (self.turn_detection or {}).get("idle_timeout_ms") if self.speaks else None
+
+    @property
     def transcribes(self) -> bool:
         """Whether the client wants to read what the user said."""
         return self.json["audio"]["input"]["transcription"] is not None

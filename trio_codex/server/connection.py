@@ -21,6 +21,7 @@ import trio
 from trio_codex.errors import VoiceError
 from trio_codex.protocol import (
     AnswerRequest,
+    AwaitSpeech,
     DropTranscribing,
     FinishTranscribing,
     Generate,
@@ -88,6 +89,7 @@ class RealtimeConnection:
         self._outbox = Outbox()
         self._answers: dict[str, trio.CancelScope] = {}
         self._reading = trio.CancelScope()
+        self._waiting = trio.CancelScope()  # for the user to speak
         self._written = trio.Event()
         self._goodbye: tuple[int, str] | None = None
         self._nursery: trio.Nursery
@@ -165,6 +167,10 @@ class RealtimeConnection:
                     self._nursery.start_soon(self._answer, request, scope)
                 case StopGenerating(response_id):
                     self._answers[response_id].cancel()
+                case AwaitSpeech(ms):
+                    self._waiting.cancel()
+                    self._waiting = trio.CancelScope()
+                    self._nursery.start_soon(self._await_speech, ms / 1000, self._waiting)
                 case _:
                     self._listen_to(effect)
 
@@ -182,6 +188,11 @@ class RealtimeConnection:
                 self._ears.set_detector(effect)
             case ResetDetector():
                 self._ears.reset_detector()
+
+    async def _await_speech(self, seconds: float, scope: trio.CancelScope) -> None:
+        with scope:
+            await trio.sleep(seconds)
+            self._perform(self._peer.nobody_spoke())
 
     async def _answer(self, request: AnswerRequest, scope: trio.CancelScope) -> None:
         answer = SpokenAnswer(request, self, self._engines.tts, self._outbox.room)
