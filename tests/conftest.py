@@ -16,6 +16,8 @@ import trio
 import trio._core._run as scheduler
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["trio_codex.pytest_plugin"]  # it is there already where the project is installed anew
+
 # --- Hypothesis --------------------------------------------------------------------------------------------------------
 
 # No deadline per example: two busy cores are no measure. What is slow shows in `--durations`.

@@ -40,6 +40,7 @@ LAYERS = [
     {"transport", "tool_running"},
     {"session", "voice", "rest", "diagnostics", "server", "mcp"},
     {"device", "testing"},
+    {"pytest_plugin"},
     {"cli", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
@@ -142,6 +143,23 @@ def test_the_session_does_not_import_what_only_others_need() -> None:
         "print(sorted(heavy & sys.modules.keys()), 'trio_codex.server' in sys.modules)"
     )
     assert heavy == "[] False"
+
+
+def test_the_pytest_plugin_costs_nothing_until_it_is_used() -> None:
+    heavy = in_fresh_interpreter(
+        "import sys, trio_codex.pytest_plugin\n"
+        "print(sorted({'trio', 'attrs', 'httpx', 'hypothesis', 'trio_codex.testing', 'trio_codex.server'} & sys.modules.keys()))"
+    )
+    assert heavy == "[]"
+
+
+def test_the_testing_kit_needs_no_extra() -> None:
+    heavy = in_fresh_interpreter(
+        "import sys, trio_codex.testing, trio_codex.testing.voice, trio_codex.testing.threads\n"
+        "heavy = {'numpy', 'soxr', 'starlette', 'hypercorn', 'hypothesis', 'pocketsphinx', 'pytest'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    assert heavy == "[]"
 
 
 def test_the_protocol_alone_leaves_trio_out() -> None:

@@ -24,7 +24,10 @@ MS_PER_CHARACTER: Final = 60
 CHUNK_MS: Final = 100
 
 _MARK: Final = array("h", [23456, -12345, 23457, -12346]).tobytes()
-_HUM: Final = array("h", [4000] * 27 + [-4000] * 27).tobytes()
+_LOUD_HUM: Final = array("h", [4000] * 27 + [-4000] * 27).tobytes()
+_SOFT_HUM: Final = array("h", [1000] * 27 + [-1000] * 27).tobytes()
+_SOFT: Final = 0.2
+"""How much of a word is soft; a steady hum would be taken for noise by a real detector of turns."""
 _OFFSET: Final = 8000  # of a byte's sample, so that none is zero
 _LOUD: Final = 500
 
@@ -39,8 +42,9 @@ def _word(word: str, ms_per_character: float) -> bytes:
     samples = array("h", [_OFFSET + len(letters), *(_OFFSET + letter for letter in letters)])
     carried = _MARK + samples.tobytes()
     size = max(round((len(word) + 1) * ms_per_character * BYTES_PER_MS) // 2 * 2 - len(carried), 0)
-    hum = _HUM * (size // len(_HUM) + 1)
-    return hum[:size] + carried
+    soft = _SOFT_HUM * int(size * _SOFT / len(_SOFT_HUM))
+    loud = _LOUD_HUM * (size // len(_LOUD_HUM) + 1)
+    return (soft + loud)[:size] + carried
 
 
 def understood(pcm: bytes) -> str:
