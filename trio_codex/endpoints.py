@@ -144,19 +144,24 @@ class Endpoint:
         """Give the full HTTP URL of an API path, as in `audio/speech`."""
         return _with_query(f"{self.http_url}/{path.lstrip('/')}", self.query)
 
-    def realtime_url(self, model: str | None = None, call_id: str | None = None) -> str:
-        """Give the websocket URL for a model, or to join a call; a parameter that the endpoint sets itself stays.
+    def realtime_url(
+        self, model: str | None = None, call_id: str | None = None, *, intent: Literal["transcription"] | None = None
+    ) -> str:
+        """Give the websocket URL for a model, to join a call, or for an intent; a parameter that the endpoint sets itself stays.
 
-        A `realtime_url` is taken as it is: only the endpoint's query is added to it.
+        A `realtime_url` is taken as it is: only the endpoint's query, and the intent, are added to it.
 
         Raises ConfigurationError when both are given.
         """
         if model is not None and call_id is not None:
             raise ConfigurationError("a session has a model or a call_id, not both: a call has its model already")
+        intents = () if intent is None else (("intent", intent),)
         if self.realtime is not None:
-            return _with_query(self.realtime, self.query)
-        ours = {"call_id": call_id, "model": None if call_id is not None else (self.deployment or model)}
-        pairs = self.query + tuple((name, value) for name, value in ours.items() if value is not None)
+            return _with_query(self.realtime, self.query + intents)
+        # A call has its model already, a transcription session is told it with its settings.
+        told = model if intent is not None else None if call_id is not None else (self.deployment or model)
+        ours = {"call_id": call_id, "model": told}
+        pairs = self.query + tuple((name, value) for name, value in ours.items() if value is not None) + intents
         return _with_query(f"ws{self.http_url.removeprefix('http')}/realtime", pairs)
 
     def headers(self, key: Secret | str | None) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ opens nothing itself.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from trio_codex.credentials import Endpoint, KeySource, resolve_key
 from trio_codex.errors import ConfigurationError
@@ -18,17 +18,26 @@ DEFAULT_MODEL: Final = "gpt-realtime-2.1"
 
 
 async def resolve_target(
-    endpoint: Endpoint | None, api_key: KeySource | None, *, model: str | None, call_id: str | None, timeout: float
+    endpoint: Endpoint | None,
+    api_key: KeySource | None,
+    *,
+    model: str | None = None,
+    call_id: str | None = None,
+    intent: Literal["transcription"] | None = None,
+    timeout: float,
 ) -> Target:
     """Settle where to connect, with which headers; without an endpoint the environment says. Asks the key's callable, if it is one.
+
+    A transcription session is told its model by its settings, so none is chosen for it here.
 
     Raises ConfigurationError: no key, a key that would travel unencrypted, model and call_id together.
     """
     endpoint = endpoint or Endpoint.from_environment()
     key = await resolve_key(endpoint, api_key)
-    if call_id is None and model is None:
+    if call_id is None and model is None and intent is None:
         model = DEFAULT_MODEL
-    return Target(url=endpoint.realtime_url(model, call_id), headers=tuple(endpoint.headers(key)), timeout=timeout)
+    url = endpoint.realtime_url(model, call_id, intent=intent)
+    return Target(url=url, headers=tuple(endpoint.headers(key)), timeout=timeout)
 
 
 def connector_for(transport: str | Connector | None) -> Connector:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
 
 import attrs
 
 from trio_codex.audio import encode_wav
 from trio_codex.errors import VoiceError
 from trio_codex.http import ServerSentEvents
-from trio_codex.transport import Connector
-from trio_codex.voice.models import STTSettings, Transcript, TranscriptDelta
+from trio_codex.transport import Connector, Target
+from trio_codex.transport.dialing import connector_for, resolve_target
+from trio_codex.voice.models import STTSettings, Transcript, TranscriptDelta, TranscriptionStream
 from trio_codex.voice.openai.client import Client, told
+from trio_codex.voice.openai.streaming import open_stream
 from trio_codex.voice.openai.transcripts import Reading, read_transcript
 
 __all__ = ["OpenAISTT", "TranscriptParts"]
 
-_WHAT = "speech to text"
-_PATH = "audio/transcriptions"
+_WHAT: Final = "speech to text"
+_PATH: Final = "audio/transcriptions"
+
+CONNECTED_IN_S: Final = 10.0
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +42,18 @@ class OpenAISTT(Client):
             with told(_WHAT):
                 response = await api.request("POST", _PATH, data=form(settings), files=_files(pcm))
                 return read_transcript(response.text, settings.response_format)
+
+    def open_stream(self, settings: STTSettings, /) -> AbstractAsyncContextManager[TranscriptionStream]:
+        """Open a stream with the service's own turn detection; leaving the block ends it at once.
+
+        A lost connection is opened again without losing audio that is not transcribed yet. Raises ConfigurationError when the block is
+        entered (no key); what fails for good is raised by the iteration, as a VoiceError.
+        """
+
+        async def dial() -> Target:
+            return await resolve_target(self.endpoint, self.api_key, intent="transcription", timeout=CONNECTED_IN_S)
+
+        return open_stream(dial, connector_for(self.transport), settings)
 
     @asynccontextmanager
     async def transcribe_in_parts(self, pcm: bytes, settings: STTSettings, /) -> AsyncIterator[TranscriptParts]:
