@@ -288,7 +288,8 @@ def _silence_ms(settings: STTSettings) -> int:
     """How much silence the server's detection wants to hear after a turn, and a little more."""
     detection = settings.turn_detection
     if isinstance(detection, ServerVAD):
-        return (detection.silence_duration_ms or 500) + 300  # 500 is the API's default
+        given = detection.silence_duration_ms
+        return (given if isinstance(given, int) else 500) + 300  # 500 is the API's default
     return 1000
 
 
