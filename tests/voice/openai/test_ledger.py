@@ -124,8 +124,9 @@ class Line:
             self.deliver(everything=True)
 
     def pump(self) -> None:
+        self.now += 1
         while piece := self.ledger.piece(self.now):
-            self.now += 0.2
+            self.now += 0.01
             self.say(InputAudioBufferAppend(audio=piece))
             self.maybe_lose()
         self.deliver(everything=False)
