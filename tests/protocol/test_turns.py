@@ -152,12 +152,20 @@ def test_detection_is_on_unless_the_server_says_otherwise() -> None:
     turns.configured(create=False, interrupt=False)
     assert not turns.interrupts
     turns.switched_off()
-    assert not turns.detection
+    assert turns.detection is turns.interrupts is False
+
+
+def test_an_answer_to_what_the_server_ended_is_none_to_a_second_commit() -> None:
+    """Both commits were on their way when the server answered; the second one holds audio that came after the first."""
+    assert Scene().play("started ended silent commit answered taken taken").asks == 1
+    assert Scene().play("started ended commit commit answered taken taken").asks == 1
+    assert Scene().play("started ended commit commit answered empty taken").asks == 0
 
 
 def test_an_item_id_that_is_used_again_is_another_item() -> None:
-    scene = Scene().play("started ended answered started commit")
+    scene = Scene().play("started ended answered started commit commit")
     assert scene.turns.committed("item_1", busy=False)
+    assert scene.turns.committed("", busy=False)
 
 
 def test_the_server_owes_an_answer_until_it_is_given() -> None:

@@ -85,9 +85,8 @@ class Turns:
     def created(self, *, ours: bool) -> None:
         """A response of the default conversation was created."""
         self._ours = self.theirs = False
-        if not ours:
-            for commit in self._commits:
-                commit.answered = True
+        if not ours and self._commits:
+            self._commits[0].answered = True  # those after it end turns of their own
 
     def _settle(self, commit: _Commit, *, empty: bool) -> bool:
         ended, self._ended = self._ended, self._ended and empty
