@@ -62,6 +62,15 @@ def properties(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Mutants of the core, all or those of some modules: `nox -s mutants -- floor history`. Hours for all of them; docs/mutation.md."""
+    install(session, "test", "mutants")
+    modules = session.posargs or ["*"]
+    session.run("mutmut", "run", "--max-children", "1", *(f"trio_codex.protocol.{name}.*" for name in modules))
+    session.run("python", "-m", "tests.protocol.mutants", *modules)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """Every example against the local server."""
     install(session, "test")

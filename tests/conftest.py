@@ -35,6 +35,13 @@ settings.register_profile(
     max_examples=600,
     stateful_step_count=80,
 )
+settings.register_profile(
+    "mutants",  # the same examples for every mutant
+    parent=settings.get_profile("quick"),
+    max_examples=20,
+    derandomize=True,
+    database=None,
+)
 settings.load_profile("quick")
 
 # --- async tests -------------------------------------------------------------------------------------------------------
