@@ -44,8 +44,26 @@ from trio_codex.protocol.floor import (
     step,
 )
 
-LAWFUL = floor_edges()
-WILD = floor_edges(lawful=False)
+Edges = list[Edge[Table]]
+
+
+@pytest.fixture(scope="module")
+def lawful() -> Edges:
+    """The whole graph, with a lawful server."""
+    return floor_edges()
+
+
+@pytest.fixture(scope="module")
+def wild() -> Edges:
+    """The whole graph, with a server that says anything at any time."""
+    return floor_edges(lawful=False)
+
+
+@pytest.fixture(params=["lawful", "wild"])
+def edges(request: pytest.FixtureRequest) -> Edges:
+    """Either of them."""
+    found: Edges = request.getfixturevalue(request.param)
+    return found
 
 
 def run(*given: floors.Given, start: Floor | None = None) -> tuple[Floor, list[floors.Outcome]]:
@@ -82,8 +100,8 @@ def test_the_pictures_in_the_documentation_are_what_the_code_does(path: Path) ->
     assert path.read_text(encoding="utf-8") == pages()[path], "run python -m tests.protocol.machines"
 
 
-def test_at_most_one_create_is_in_flight() -> None:
-    for edge in LAWFUL:
+def test_at_most_one_create_is_in_flight(lawful: Edges) -> None:
+    for edge in lawful:
         creates = created(edge.outcomes)
         assert len(creates) <= 1
         if creates:
@@ -92,22 +110,22 @@ def test_at_most_one_create_is_in_flight() -> None:
             assert before is None or settled
 
 
-def test_no_create_is_sent_while_a_response_is_known_to_run() -> None:
-    for edge in LAWFUL + WILD:
+def test_no_create_is_sent_while_a_response_is_known_to_run(edges: Edges) -> None:
+    for edge in edges:
         if created(edge.outcomes):
             over = isinstance(edge.given, Done)
             assert over or isinstance(edge.before.floor.holder, Idle | Requested), edge
 
 
-def test_what_is_in_flight_is_what_was_created_last() -> None:
-    for edge in LAWFUL + WILD:
+def test_what_is_in_flight_is_what_was_created_last(edges: Edges) -> None:
+    for edge in edges:
         before, after = in_flight(edge.before.floor), in_flight(edge.after.floor)
         if after is not None and (before is None or before.event_id != after.event_id):
             assert created(edge.outcomes) == [after.event_id]
 
 
-def test_nothing_is_created_while_the_floor_is_held() -> None:
-    for edge in LAWFUL + WILD:
+def test_nothing_is_created_while_the_floor_is_held(edges: Edges) -> None:
+    for edge in edges:
         if created(edge.outcomes):
             assert not edge.after.floor.held
 
@@ -128,8 +146,7 @@ def answered(edge: Edge[Table]) -> tuple[Request, ...]:
     return ()
 
 
-@pytest.mark.parametrize("edges", [LAWFUL, WILD], ids=["lawful", "wild"])
-def test_every_request_ends_exactly_once(edges: list[Edge[Table]]) -> None:
+def test_every_request_ends_exactly_once(edges: Edges) -> None:
     for edge in edges:
         before = tokens(requests(edge.before.floor))
         if isinstance(edge.given, Want):
@@ -140,15 +157,15 @@ def test_every_request_ends_exactly_once(edges: list[Edge[Table]]) -> None:
         assert max(after.values(), default=1) == 1
 
 
-def test_nothing_is_ever_stuck() -> None:
+def test_nothing_is_ever_stuck(lawful: Edges) -> None:
     """From everywhere the floor can become quiet again, with nobody waiting."""
-    quiet = leads_to(LAWFUL, lambda table: table.floor == Floor())
-    assert states(LAWFUL) - quiet == set()
+    quiet = leads_to(lawful, lambda table: table.floor == Floor())
+    assert states(lawful) - quiet == set()
 
 
-def test_nothing_is_ever_stuck_with_a_server_that_only_answers() -> None:
+def test_nothing_is_ever_stuck_with_a_server_that_only_answers(lawful: Edges) -> None:
     """Not by luck: whatever has happened, a server that answers each create and ends each response leads to quiet."""
-    for start in states(LAWFUL):
+    for start in states(lawful):
         floor, _ = step(start.floor, Hold(False))
         for turn in range(20):
             match floor.holder:
@@ -167,8 +184,8 @@ def test_nothing_is_ever_stuck_with_a_server_that_only_answers() -> None:
             pytest.fail(f"never quiet: {start}")
 
 
-def test_a_race_never_ends_what_others_than_the_turn_have_caused() -> None:
-    for edge in LAWFUL:
+def test_a_race_never_ends_what_others_than_the_turn_have_caused(lawful: Edges) -> None:
+    for edge in lawful:
         if isinstance(edge.given, Refused) and edge.given.race:
             for outcome in edge.outcomes:
                 if isinstance(outcome, Ended):
@@ -227,6 +244,8 @@ def test_only_the_turn_is_void_of_a_request_with_more_causes() -> None:
     assert created(outcomes) == ["t", "m"]
     assert ended(outcomes) == ["t"]
     assert in_flight(floor) == M
+    floor, outcomes = run(Hold(True), Want(M), Want(T), Created("V", ours=False))
+    assert (floor.waiting, outcomes) == ((attrs.evolve(M, askers=frozenset({"m", "t"})),), [])
 
 
 def test_a_response_for_a_turn_that_was_answered_meanwhile_is_unwanted() -> None:
@@ -259,6 +278,19 @@ def test_a_response_taken_for_ours_is_found_out_by_the_refusal() -> None:
     floor, outcomes = run(Refused("m", race=True), start=floor)
     assert floor == Floor(Answering("V"), (M,))
     assert outcomes == []
+
+
+def test_a_turn_is_answered_by_what_was_taken_for_its_response() -> None:
+    floor, outcomes = run(Want(T), Created("V", ours=True), Refused("t", race=True))
+    assert floor == Floor(Answering("V"))
+    assert ended(outcomes) == ["t"]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_runs_still_runs_after_a_refusal(ours: bool) -> None:
+    floor, outcomes = run(Want(M), Created("V", ours=ours), Refused("m", race=False))
+    assert floor == Floor(Answering("V"))
+    assert ended(outcomes) == ["m"]
 
 
 def test_a_race_against_a_response_that_was_not_announced_waits_for_its_end() -> None:

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.protocol.machines import (
     FREE,
     HOLDING,
+    Edge,
     guardrail_edges,
     guardrail_table,
     leads_to,
@@ -34,7 +35,14 @@ from trio_codex.protocol.guardrails import (
     step,
 )
 
-EDGES = [*guardrail_edges(HOLDING, FREE), *guardrail_edges(HOLDING, HOLDING), *guardrail_edges(FREE)]
+Edges = list[Edge[guardrails.State]]
+
+
+@pytest.fixture(scope="module")
+def edges() -> Edges:
+    """The whole graphs of some answers."""
+    return [*guardrail_edges(HOLDING, FREE), *guardrail_edges(HOLDING, HOLDING), *guardrail_edges(FREE)]
+
 
 # --- the machine ---------------------------------------------------------------------------------------------------------
 
@@ -48,15 +56,15 @@ def test_the_pages_are_what_the_code_does() -> None:
         assert path.read_text(encoding="utf-8") == text, f"{path} is stale: python -m tests.protocol.machines"
 
 
-def test_an_answer_trips_once() -> None:
-    for edge in EDGES:
+def test_an_answer_trips_once(edges: Edges) -> None:
+    for edge in edges:
         trips = [outcome for outcome in edge.outcomes if isinstance(outcome, Trip)]
         assert len(trips) == int(edge.after == Through(tripped=True) != edge.before), edge
         assert edge.before != Through(tripped=True) or (edge.after == edge.before and not edge.outcomes)
 
 
-def test_a_guardrail_checks_one_text_at_a_time_and_nothing_twice() -> None:
-    for edge in EDGES:
+def test_a_guardrail_checks_one_text_at_a_time_and_nothing_twice(edges: Edges) -> None:
+    for edge in edges:
         for outcome in edge.outcomes:
             if isinstance(outcome, Check):
                 assert isinstance(edge.before, Watching)
@@ -65,8 +73,8 @@ def test_a_guardrail_checks_one_text_at_a_time_and_nothing_twice() -> None:
                 assert outcome.length > watch.checked
 
 
-def test_only_what_all_that_hold_have_passed_is_released_and_all_of_it_at_the_end() -> None:
-    for edge in EDGES:
+def test_only_what_all_that_hold_have_passed_is_released_and_all_of_it_at_the_end(edges: Edges) -> None:
+    for edge in edges:
         for outcome in edge.outcomes:
             if isinstance(outcome, Release):
                 assert isinstance(edge.before, Watching)
@@ -79,8 +87,8 @@ def test_only_what_all_that_hold_have_passed_is_released_and_all_of_it_at_the_en
                 assert min(passed) == (edge.before.length if outcome.length is None else outcome.length), edge
 
 
-def test_an_answer_is_through_only_when_everything_has_passed_or_somebody_stopped_it() -> None:
-    for edge in EDGES:
+def test_an_answer_is_through_only_when_everything_has_passed_or_somebody_stopped_it(edges: Edges) -> None:
+    for edge in edges:
         if isinstance(edge.before, Watching) and edge.after == Through():
             if isinstance(edge.given, guardrails.CutOff):
                 assert not any(watch.checking for watch in edge.before.watches)
@@ -90,8 +98,8 @@ def test_an_answer_is_through_only_when_everything_has_passed_or_somebody_stoppe
                 assert edge.before.ended or edge.given == Ended()
 
 
-def test_nothing_is_ever_stuck() -> None:
-    assert states(EDGES) == leads_to(EDGES, lambda state: isinstance(state, Through))
+def test_nothing_is_ever_stuck(edges: Edges) -> None:
+    assert states(edges) == leads_to(edges, lambda state: isinstance(state, Through))
 
 
 def test_without_guardrails_there_is_nothing_to_do() -> None:

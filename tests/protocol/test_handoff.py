@@ -8,6 +8,7 @@ from tests.protocol.machines import (
     HANDOFF_INPUTS,
     SOURCE,
     TARGET,
+    Edge,
     call,
     handoff_edges,
     handoff_table,
@@ -38,7 +39,13 @@ from trio_codex.protocol.handoff import (
     step,
 )
 
-EDGES = handoff_edges()
+Edges = list[Edge[handoff.State]]
+
+
+@pytest.fixture
+def edges() -> Edges:
+    """The whole graph."""
+    return handoff_edges()
 
 
 def run(*given: handoff.Given) -> tuple[handoff.State, list[handoff.Outcome]]:
@@ -58,13 +65,13 @@ def test_the_table_in_the_docstring_is_what_the_code_does() -> None:
     assert table_in(handoff) == handoff_table()
 
 
-def test_every_state_takes_every_input() -> None:
-    assert len(EDGES) == len(states(EDGES)) * len(HANDOFF_INPUTS)
+def test_every_state_takes_every_input(edges: Edges) -> None:
+    assert len(edges) == len(states(edges)) * len(HANDOFF_INPUTS)
 
 
-def test_every_handoff_ends_exactly_once() -> None:
+def test_every_handoff_ends_exactly_once(edges: Edges) -> None:
     """What was asked for is under way, arrives or fails; and the machine settles when, and only when, it ended one."""
-    for edge in EDGES:
+    for edge in edges:
         ends = [outcome for outcome in edge.outcomes if isinstance(outcome, Arrived | Failed)]
         turned_away = isinstance(edge.given, Requested | Redirected) and not isinstance(edge.before, Settled)
         settled = isinstance(edge.after, Settled) and not isinstance(edge.before, Settled)
@@ -74,22 +81,22 @@ def test_every_handoff_ends_exactly_once() -> None:
             assert ends == [Failed(getattr(edge.given, "call", None), UNDER_WAY)]
 
 
-def test_only_an_acknowledgement_puts_the_target_in_charge() -> None:
-    for edge in EDGES:
+def test_only_an_acknowledgement_puts_the_target_in_charge(edges: Edges) -> None:
+    for edge in edges:
         if in_charge(edge.after) != in_charge(edge.before):
             assert isinstance(edge.given, Updated)
             assert [type(outcome) for outcome in edge.outcomes] == [Arrived]
 
 
-def test_settings_go_out_once_per_handoff() -> None:
-    for edge in EDGES:
+def test_settings_go_out_once_per_handoff(edges: Edges) -> None:
+    for edge in edges:
         applies = any(isinstance(outcome, Apply) for outcome in edge.outcomes)
         assert applies == (isinstance(edge.after, Applying) and not isinstance(edge.before, Applying))
 
 
-def test_nothing_is_ever_stuck() -> None:
-    settles: set[handoff.State] = leads_to(EDGES, _is_settled)
-    assert states(EDGES) == settles
+def test_nothing_is_ever_stuck(edges: Edges) -> None:
+    settles: set[handoff.State] = leads_to(edges, _is_settled)
+    assert states(edges) == settles
 
 
 @pytest.mark.parametrize(

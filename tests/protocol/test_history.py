@@ -210,6 +210,33 @@ def test_an_item_without_an_id_is_nowhere() -> None:
     assert history.items == ()
 
 
+def test_nothing_is_found_under_an_id_that_nobody_has_told() -> None:
+    history = History()
+    history.transcribe("later", 0, "x", HEARD)
+    for item_id in (None, "nobody", "later"):
+        assert item_id not in history
+        with pytest.raises(KeyError, match=str(item_id)):
+            history[item_id]
+
+
+def test_the_text_of_a_part_is_empty_until_there_is_some() -> None:
+    history = History()
+    history.put(message("a"), ROOT)
+    history.truncate("a", 1, 0, share=0.0)
+    assert [history.text(item_id, index) for item_id, index in [("nobody", 0), ("a", 0), ("a", 1)]] == ["", "", ""]
+
+
+def test_a_part_is_of_the_kind_of_what_is_told_of_it_first() -> None:
+    history = History()
+    history.transcribe("u", 0, "hello", HEARD)
+    history.put(message("u"), ROOT)
+    history.truncate("a", 0, 0, share=0.0)
+    history.put(message("a", role="assistant"), "u")
+    spoken, cut = history.items
+    assert [part.type for part in (*spoken.content, *cut.content)] == [HEARD, SPOKEN]
+    assert cut.text_heard == ""
+
+
 def test_images_and_several_parts_keep_their_places() -> None:
     history = History()
     image = ContentPart(type="input_image", image_url="data:,")
@@ -242,6 +269,7 @@ def test_a_truncated_item_keeps_what_was_said_and_what_was_heard() -> None:
         (0.45, "one two"),
         (0.99, "one two three"),
         (1.0, "one two three four"),
+        (1.5, "one two three four"),
     ],
 )
 def test_the_cut_falls_between_words(share: float, heard: str) -> None:
@@ -249,6 +277,14 @@ def test_the_cut_falls_between_words(share: float, heard: str) -> None:
     history.put(message("a", "one two three four", role="assistant"), ROOT)
     history.truncate("a", 0, 1, share=share)
     assert history.items[0].text_heard == heard
+
+
+@pytest.mark.parametrize("share", [1.0, 1.5])
+def test_what_was_heard_to_its_end_is_not_cut_at_all(share: float) -> None:
+    history = History()
+    history.put(message("a", "one two ", role="assistant"), ROOT)
+    history.truncate("a", 0, 1, share=share)
+    assert history.items[0].text_heard == "one two "
 
 
 def test_the_servers_word_on_a_truncation_does_not_wipe_what_was_heard() -> None:

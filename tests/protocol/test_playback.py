@@ -45,6 +45,13 @@ def test_items_sound_one_after_the_other() -> None:
     assert cut(playback, 1.5) == [("b", 500), ("c", 0)]
 
 
+def test_a_long_item_is_as_long_as_it_is() -> None:
+    playback = Playback()
+    receive(playback, "a", 100_000)
+    receive(playback, "b", 1000, now=0.1)
+    assert cut(playback, 100.5) == [("b", 500)]
+
+
 def test_an_item_that_is_through_still_delays_the_next() -> None:
     """It is forgotten at 1 s, when `c` comes; `b` began to sound at 1 s all the same, not when it came."""
     playback = Playback()
@@ -146,7 +153,8 @@ def test_reports_on_nothing_known_change_nothing() -> None:
     playback.played("nothing", 0, 100 * MS)
     playback.played("a", 3, 100 * MS)
     playback.played("a", 0, -100)
-    assert cut(playback, 0.0) == [("a", 0)]
+    playback.played("a", 0, 0)
+    assert playback.interrupted(0.0) == [Heard("r", "a", 0, 0, 0.0)]
 
 
 def test_the_share_is_what_was_heard_of_what_was_received() -> None:

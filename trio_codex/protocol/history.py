@@ -251,6 +251,5 @@ def _cut(text: str, share: float) -> str:
     if share >= 1:
         return text
     end = int(len(text) * max(share, 0))
-    if end < len(text) and not text[end].isspace():
-        end = text.rfind(" ", 0, end) + 1
-    return text[:end].rstrip()
+    start, after = text[:end], text[end : end + 1]
+    return (start if after.isspace() else start.rpartition(" ")[0]).rstrip()

@@ -49,7 +49,7 @@ def outcome_of(response: Response) -> Outcome:
     known = details if isinstance(details, StatusDetails) else StatusDetails()
     return Outcome(
         status=status,
-        details=unstructure(details) if isinstance(details, StatusDetails) else details,
+        details=unstructure(details),
         reason=known.reason,
         error=_error(response, details) if status == "failed" else None,
         usage=_usage(response),
@@ -57,10 +57,8 @@ def outcome_of(response: Response) -> Outcome:
 
 
 def _error(response: Response, details: StatusDetails | str | None) -> ErrorInfo:
-    error = ResponseError(message=details) if isinstance(details, str) else None
-    if isinstance(details, StatusDetails):
-        error = details.error or ResponseError(message=details.reason)
-    error = error or ResponseError()
+    known = details if isinstance(details, StatusDetails) else StatusDetails(reason=details)
+    error = known.error or ResponseError(message=known.reason)
     return ErrorInfo(
         type=error.type or "response_failed",
         message=error.message or 'response.done failed (status="failed")',
