@@ -37,7 +37,7 @@ LAYERS = [
         "trust",
     },
     {"protocol", "speech"},
-    {"transport", "tool_running"},
+    {"transport", "tool_running", "recording"},
     {"session", "voice", "rest", "diagnostics", "server", "mcp"},
     {"device", "testing"},
     {"pytest_plugin"},

@@ -16,13 +16,21 @@ from importlib.metadata import version
 
 import trio
 
-from trio_codex.cli import demo, doctor, probe, serve, talk
+from trio_codex.cli import demo, doctor, inspect, probe, replay, serve, talk
 from trio_codex.cli.beside import beside
 from trio_codex.errors import TrioCodexError
 
 __all__ = ["run"]
 
-_COMMANDS = {"demo": demo, "talk": talk, "serve": serve, "probe": probe, "doctor": doctor}
+_COMMANDS = {
+    "demo": demo,
+    "talk": talk,
+    "serve": serve,
+    "probe": probe,
+    "doctor": doctor,
+    "inspect": inspect,
+    "replay": replay,
+}
 _INTERRUPTED = 130
 
 

@@ -215,8 +215,8 @@ class Conversation:
         self._hosted.timed_out(name)
         return self._effects.take()
 
-    def bad_frame(self, error: TrioCodexError) -> list[Effect]:
-        """A frame that is not the protocol arrived; the conversation goes on."""
+    def bad_frame(self, error: TrioCodexError, frame: str | bytes = "") -> list[Effect]:
+        """A frame that is not the protocol arrived; the conversation goes on. `frame` is for who records what the core is given."""
         self._effects.emit(ErrorEvent(ErrorInfo(type="protocol_error", message=str(error))))
         return self._effects.take()
 

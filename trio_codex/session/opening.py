@@ -6,6 +6,7 @@ end in order. What the body raises comes out as it is, see `body`; a service tha
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast, get_args
@@ -18,12 +19,13 @@ from trio_codex.credentials import Endpoint
 from trio_codex.errors import ConfigurationError, InternalError, RemoteProtocolError, TrioCodexError
 from trio_codex.events import HistoryItem
 from trio_codex.protocol import Conversation, Item, SessionSettings, structure
+from trio_codex.recording import Recording, open_recorder, recorded
 from trio_codex.session.services import Services
 from trio_codex.session.session import BUFFER, Session
 from trio_codex.session.shell import Shell, log
 from trio_codex.session.tool_runner import ToolRunner
 from trio_codex.tool_running import brief
-from trio_codex.transport import Connector
+from trio_codex.transport import Connector, Target
 from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
 
 
@@ -39,7 +41,7 @@ async def open_realtime_session(
     context: Any = None,
     history: Iterable[HistoryItem | Item | Mapping[str, Any]] = (),
     transport: str | Connector | None = None,
-    record: str | None = None,
+    record: str | os.PathLike[str] | Recording | None = None,
     patience: float = 2.0,
     connect_timeout: float = 10.0,
 ) -> AsyncIterator[Session]:
@@ -54,16 +56,35 @@ async def open_realtime_session(
     no socket, no thread but abandoned sync tools. Leaving takes at most `patience` seconds, connecting at most `connect_timeout`.
     Raises ConfigurationError (no key, a bad CA file, a setting that the API does not allow) before any network use, ConnectionFailed (DNS,
     TCP, TLS, handshake, time limit), ServerRefused (a setting); the body's own exception comes out as it is. Leaving normally raises
-    ConnectionLost only if something that was accepted could not be sent and nobody has been told.
+    ConnectionLost only if something that was accepted could not be sent and nobody has been told. `record` names a file to record the
+    call in (`Recording(path, audio=True)` with its sound), for `trio-codex replay` and `inspect`.
     """
-    _check(model, call_id, record)
+    if call_id is not None and model is not None:
+        raise ConfigurationError("give either model or call_id: a call has its model already")
     connect = connector_for(transport)
     target = await resolve_target(endpoint, api_key, model=model, call_id=call_id, timeout=connect_timeout)
     settings = settings if call_id is None or settings is None else _for_call(settings)
-    conversation = Conversation(await brief(agent, context), settings, _items(history))
-    shell = Shell(conversation, _known_model(endpoint, model, call_id))
-    shell.check_settings(settings or SessionSettings(), complete=call_id is None)
-    tools = ToolRunner(shell, context, getattr(connect, "run_sync", None))
+    run_sync = getattr(connect, "run_sync", None)
+    given = await brief(agent, context), settings, _items(history)
+    async with open_recorder(record, run_sync) as recorder:
+        conversation = Conversation(*given) if recorder is None else recorded(recorder, *given)
+        shell = Shell(conversation, _known_model(endpoint, model, call_id))
+        shell.check_settings(settings or SessionSettings(), complete=call_id is None)
+        try:
+            async with _open(
+                connect, target, shell, ToolRunner(shell, context, run_sync), context, patience
+            ) as session:
+                yield session
+        finally:
+            if recorder is not None:
+                recorder.end(shell.lost)
+
+
+@asynccontextmanager
+async def _open(
+    connect: Connector, target: Target, shell: Shell, tools: ToolRunner, context: Any, patience: float
+) -> AsyncIterator[Session]:
+    """Connect, begin, and end in order."""
     body = Body()
     ended: BaseException | None = None
     services: Services | None = None
@@ -86,13 +107,6 @@ async def open_realtime_session(
         raise outcome
     if services is not None and (lost := services.lost_something):
         raise shell.lost_again(lost)
-
-
-def _check(model: str | None, call_id: str | None, record: str | None) -> None:
-    if call_id is not None and model is not None:
-        raise ConfigurationError("give either model or call_id: a call has its model already")
-    if record is not None:
-        raise ConfigurationError("record is not supported yet")
 
 
 def _for_call(settings: SessionSettings) -> SessionSettings:

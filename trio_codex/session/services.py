@@ -112,7 +112,7 @@ class Services:
             event = decode_server_event(frame)
         except RemoteProtocolError as error:
             log.warning("a frame of the server is not the protocol: %s", error)
-            shell.perform(shell.conversation.bad_frame(error))
+            shell.perform(shell.conversation.bad_frame(error, frame))
         else:
             shell.perform(shell.conversation.receive(event, trio.current_time()))
 

@@ -1,0 +1,199 @@
+"""Recording a session and running the core over it again: nothing secret, nothing lost, the same decisions."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from trio_codex import Agent, Handoff, ServerVAD, SessionSettings, errors, tool
+from trio_codex.hosted import HostedMcp
+from trio_codex.protocol import ConversationItemCreate, InputAudioBufferCommit, ResponseCreate
+from trio_codex.recording import Recording, read_recording, replay, timeline
+from trio_codex.testing import Line, scripted, scripted_session
+
+TALK = bytes(range(200)) * 48
+
+
+@tool
+async def get_weather(city: str) -> str:
+    """Tell the weather in a city."""
+    await trio.sleep(0.2)
+    return f"It is sunny in {city}."
+
+
+support = Agent(name="TechSupport", instructions="Solve.", handoff_description="Solves.")
+greeter = Agent(name="Greeter", tools=[get_weather], handoffs=[Handoff(support)])
+
+
+async def answer(line: Line, response_id: str, *, words: str = "Hello there.", bytes_: int = 9600) -> None:
+    item = f"item_{response_id}"
+    await line.say(
+        "response.created", response={"id": response_id, "object": "realtime.response", "status": "in_progress"}
+    )
+    await line.say(
+        "response.output_item.added", response_id=response_id, output_index=0, item=message(item, "in_progress")
+    )
+    place: dict[str, Any] = {"response_id": response_id, "item_id": item, "output_index": 0, "content_index": 0}
+    await line.say("response.output_audio_transcript.delta", delta=words, **place)
+    await line.say("response.output_audio.delta", delta=bytes(bytes_), **place)
+    await line.say("response.output_audio.done", **place)
+    done = {
+        "id": response_id,
+        "object": "realtime.response",
+        "status": "completed",
+        "output": [],
+        "usage": {"total_tokens": 7},
+    }
+    await line.say("response.done", response=done)
+
+
+def message(item_id: str, status: str) -> dict[str, Any]:
+    return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": []}
+
+
+async def call(line: Line, response_id: str, name: str, arguments: str) -> None:
+    item = {"id": f"call_{response_id}", "type": "function_call", "call_id": f"c_{response_id}", "name": name}
+    item |= {"arguments": arguments, "status": "completed"}
+    response = {"id": response_id, "object": "realtime.response", "status": "in_progress"}
+    await line.say("response.created", response=response)
+    await line.say("response.output_item.done", response_id=response_id, output_index=0, item=item)
+    await line.say("response.done", response={**response, "status": "completed", "output": [item]})
+
+
+async def script(line: Line) -> None:
+    await line.expect(ConversationItemCreate)
+    await line.expect(ResponseCreate)
+    await call(line, "r1", "get_weather", '{"city": "Rome"}')
+    await line.expect(ConversationItemCreate)
+    await line.expect(ResponseCreate)
+    await answer(line, "r2")
+
+
+async def recorded_call(path: Path | Recording) -> None:
+    settings = SessionSettings(voice="alloy", turn_detection=ServerVAD(threshold=0.4, create_response=False))
+    async with scripted_session(greeter, script, settings=settings, record=path) as (session, line):
+        reply = await session.ask("How is the weather in Rome?")
+        assert reply.transcript == "Hello there."
+        await trio.sleep(0.05)
+        await line.say("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+        assert (await line.expect("conversation.item.truncate")).audio_end_ms >= 50
+        await session.send_audio(TALK, commit=True, respond=False)
+        await line.expect("input_audio_buffer.append")
+        await line.expect(InputAudioBufferCommit)
+        await line.say("input_audio_buffer.speech_stopped", item_id="u1", audio_end_ms=900)
+        await line.say_frame('{"type": "response.done", "response": 7}')
+        await line.say("a.newer.event", anything=[1, None])
+        await trio.sleep(1)
+        await session.interrupt()
+        session.playback.played("item_r2", 0, 480)
+
+
+async def test_the_core_decides_the_same_again(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    path = tmp_path / "call.jsonl"
+    await recorded_call(path)
+    found = replay(read_recording(path))
+    assert found.differences == ()
+    assert found.same
+    assert found.steps > 15
+
+
+async def test_in_another_process_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "call.jsonl"
+    await recorded_call(path)
+    code = f"from trio_codex.recording import *; print(replay(read_recording({str(path)!r})).same)"
+    for seed in ("1", "2"):
+        environ = {**os.environ, "PYTHONHASHSEED": seed}
+        done = await trio.run_process([sys.executable, "-c", code], env=environ, capture_stdout=True)
+        assert done.stdout.strip() == b"True"
+
+
+async def test_a_core_that_decides_otherwise_is_found_out(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "call.jsonl"
+    await recorded_call(path)
+    monkeypatch.setattr("trio_codex.protocol.calls.Calls.interrupted", lambda self: None)
+    monkeypatch.setattr("trio_codex.protocol.answers.Answers.interrupt", lambda self, now: None)
+    monkeypatch.setattr("trio_codex.protocol.answers.Answers.silence", lambda self, now: None)
+    found = replay(read_recording(path))
+    assert not found.same
+    first = found.differences[0]
+    assert first.line.form["step"] == "receive"
+    assert "conversation.item.truncate" in json.dumps(first.recorded)
+    assert "conversation.item.truncate" not in json.dumps(first.now)
+
+
+async def test_audio_is_its_length_unless_asked_for(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    without, having = tmp_path / "without.jsonl", tmp_path / "with.jsonl"
+    await recorded_call(without)
+    await recorded_call(Recording(having, audio=True))
+    assert "$audio" in without.read_text()
+    assert replay(read_recording(having)).same
+    assert having.stat().st_size - without.stat().st_size > (len(TALK) + 9600) * 1.3
+    hear = [line.form for line in read_recording(without).lines if line.form.get("step") == "hear"]
+    assert hear[0]["args"]["audio"] == {"$audio": len(TALK)}
+
+
+async def test_no_secret_is_recorded(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    path = tmp_path / "call.jsonl"
+    docs = HostedMcp(
+        server_label="docs",
+        server_url="https://example.org/mcp/SECRET-path?token=SECRET-query",
+        authorization="SECRET-bearer",
+        headers={"X-Key": "SECRET-header"},
+    )
+    async with scripted_session(Agent(tools=[docs]), record=path, api_key="sk-SECRET-key") as (session, _):
+        await session.update_session(SessionSettings(voice="ash"))
+    text = path.read_text()
+    assert "SECRET" not in text
+    assert "https://example.org/…" in text
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert replay(read_recording(path)).same
+
+
+async def test_the_time_line(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    path = tmp_path / "call.jsonl"
+    await recorded_call(path)
+    told = timeline(read_recording(path))
+    kinds = [moment.kind for moment in told.moments]
+    assert kinds == ["session", "user", "tool", "agent", "user", "error", "user", "end"]
+    weather, answered = told.moments[2], told.moments[3]
+    assert (weather.who, weather.text, weather.detail) == ("get_weather", "It is sunny in Rome.", '{"city": "Rome"}')
+    assert weather.end is not None
+    assert weather.end - weather.begin == pytest.approx(0.2)
+    assert (answered.who, answered.text, answered.audio_s, answered.heard_s) == ("Greeter", "Hello there.", 0.2, 0.05)
+    assert told.tokens == 7
+
+
+async def test_a_file_cut_off_in_the_middle_is_read_up_to_there(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    path = tmp_path / "call.jsonl"
+    await recorded_call(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    found = read_recording(path)
+    assert found.cut_off
+    assert replay(found).same
+
+
+@pytest.mark.parametrize("content", ["", "{}\n", "nonsense\n", '{"format": 99}\n'])
+def test_what_is_no_recording(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "call.jsonl"
+    path.write_text(content)
+    with pytest.raises(errors.ConfigurationError, match=r"call\.jsonl"):
+        read_recording(path)
+
+
+async def test_a_file_that_cannot_be_made_is_named_before_any_network_use(tmp_path: Path) -> None:
+    async with scripted() as peer:
+        with pytest.raises(errors.ConfigurationError, match="nowhere"):
+            async with scripted_session(record=tmp_path / "nowhere" / "call.jsonl"):
+                pass
+        assert peer.target is None
