@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import trio
 from trio_codex import Agent, Handoff, ServerVAD, SessionSettings, errors, tool
 from trio_codex.hosted import HostedMcp
 from trio_codex.protocol import ConversationItemCreate, InputAudioBufferCommit, ResponseCreate
-from trio_codex.recording import Recording, read_recording, replay, timeline
-from trio_codex.testing import Line, scripted, scripted_session
+from trio_codex.recording import Recorder, Recording, page, read_recording, replay, timeline
+from trio_codex.testing import Line, recorded_script, run_inline, scripted, scripted_session
 
 TALK = bytes(range(200)) * 48
 
@@ -197,3 +199,108 @@ async def test_a_file_that_cannot_be_made_is_named_before_any_network_use(tmp_pa
             async with scripted_session(record=tmp_path / "nowhere" / "call.jsonl"):
                 pass
         assert peer.target is None
+
+
+async def test_a_recording_is_a_scripted_peer(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    await recorded_call(first)
+    settings = SessionSettings(voice="alloy", turn_detection=ServerVAD(threshold=0.4, create_response=False))
+    script = recorded_script(first)
+    async with scripted_session(greeter, script, acknowledge=False, settings=settings, record=second) as (session, _):
+        assert (await session.ask("How is the weather in Rome?")).transcript == "Hello there."
+        await trio.sleep(0.06)
+        await session.send_audio(TALK, commit=True, respond=False)
+        await trio.sleep(2)
+    assert [moment.kind for moment in timeline(read_recording(second)).moments][:5] == [
+        "session",
+        "user",
+        "tool",
+        "agent",
+        "user",
+    ]
+
+
+class Disk(io.BytesIO):
+    """A disk that is slow, or full."""
+
+    def __init__(self, *, room: int = 10**9) -> None:
+        super().__init__()
+        self.room = room
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self.room:
+            raise OSError(28, "No space left on device")
+        return super().write(data)
+
+
+async def test_a_slow_disk_costs_lines_which_are_counted_and_nobody_waits(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_codex.recording.recorder.KEPT_BYTES", 2000)
+    disk = Disk()
+    recorder = Recorder(disk, audio=False)
+
+    async def slowly(write: Callable[[], Any]) -> Any:
+        await trio.sleep(10)
+        return write()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recorder.write, slowly)
+        for number in range(1000):
+            recorder.put(number=number)
+        await trio.sleep(30)
+        recorder.put(number=1000)
+        await trio.sleep(30)
+        recorder.close()
+    lines = [json.loads(line) for line in disk.getvalue().splitlines()]
+    numbers = [line["number"] for line in lines if "number" in line]
+    lost = [line["lost"] for line in lines if "lost" in line]
+    assert len(numbers) + sum(lost) == 1001
+    assert numbers[-1] == 1000
+    assert 10 < len(numbers) < 100
+
+
+async def test_a_full_disk_ends_the_recording_and_not_the_session(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(Disk(room=300), audio=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recorder.write, run_inline)
+        for number in range(20):
+            recorder.put(number=number)
+            await trio.sleep(1)
+        recorder.close()
+    assert "the recording ends here: [Errno 28] No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["raises", "cancelled"])
+async def test_however_the_block_ends_its_end_is_in_the_file(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, how: str
+) -> None:
+    path = tmp_path / "call.jsonl"
+    failure = KeyError("of the user")
+    with trio.CancelScope() as scope:
+        try:
+            async with scripted_session(record=path) as (session, _):
+                await session.send_message("Hello.", respond=False)
+                if how == "raises":
+                    raise failure
+                scope.cancel()
+                await trio.sleep_forever()
+        except KeyError as error:
+            assert error is failure
+    assert read_recording(path).lines[-1].form["end"] is None
+    assert replay(read_recording(path)).same
+
+
+async def test_the_page_shows_everything_and_runs_nothing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    path = tmp_path / "call.jsonl"
+    async with scripted_session(record=path) as (session, _):
+        await session.send_message("<script>alert('x')</script> & more", respond=False)
+    recording = read_recording(path)
+    shown = page(recording, timeline(recording))
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; more" in shown
+    assert "<script" not in shown
+    assert "default-src 'none'" in shown

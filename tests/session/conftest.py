@@ -7,7 +7,8 @@ A module that says `CLOCK = "virtual"` has its tests run under an autojump clock
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import pytest
 import trio
 import trio._core._run as scheduler
 from trio.testing import MockClock, wait_all_tasks_blocked
+
+from trio_codex.recording import Recorder, open_recorder as open_recorder_of_ours, read_recording, replay
+from trio_codex.session import opening
 
 ORDERS = 3
 
@@ -56,3 +60,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         clock = getattr(getattr(item, "module", None), "CLOCK", None)
         if clock is not None and item.get_closest_marker("trio") is not None:
             item.add_marker(pytest.mark.trio(run=runs[clock]), append=False)
+
+
+@pytest.fixture(autouse=True)
+def replayed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every session of these tests is recorded, and then the core, run over the recording, decides the same again.
+
+    A module that counts tasks or steps says `RECORDED = False`.
+    """
+    if not getattr(request.module, "RECORDED", True):
+        yield
+        return
+    paths: list[Path] = []
+
+    def open_recorder(record: Any, run_sync: Any) -> AbstractAsyncContextManager[Recorder | None]:
+        paths.append(tmp_path / f"{len(paths)}.jsonl")
+        return open_recorder_of_ours(record or paths[-1], run_sync)
+
+    monkeypatch.setattr(opening, "open_recorder", open_recorder)
+    yield
+    for path in filter(Path.exists, paths):
+        found = replay(read_recording(path))
+        assert found.same, found

@@ -20,6 +20,8 @@ from trio_codex.errors import InternalError
 from trio_codex.protocol import InputAudioBufferCommit, ResponseCreate
 from trio_codex.testing import Call, Line, ScriptedPeer, ScriptFailed, Steps, answer, scripted
 
+RECORDED = False  # every step is a case here, and those of the recorder are not the session's
+
 OURS = ("session ", "tool ", "handoff ", "timer")
 PIECE = bytes(9600)
 

@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `demo`."""
     where.add_arguments(parser)
     parser.add_argument("--fast", action="store_true", help="as quickly as the server can take it, not in real time")
+    parser.add_argument("--record", type=Path, metavar="FILE.jsonl", help="record the call for `inspect` and `replay`")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the conversation")
     parser.add_argument(
         "--output",
@@ -87,7 +88,7 @@ async def run(options: argparse.Namespace) -> int:
     settings = SessionSettings(turn_detection=ServerVAD(), transcription=Transcription(model="gpt-transcribe"))
     async with (
         where.open_endpoint(options, local_by_default=True) as endpoint,
-        open_realtime_session(agents(), settings=settings, endpoint=endpoint) as session,
+        open_realtime_session(agents(), settings=settings, endpoint=endpoint, record=options.record) as session,
     ):
         call = Call(session, console, fast=options.fast)
         await call.play(utterances)

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice", default="alloy")
     parser.add_argument("--model", help="default: the current realtime model")
     parser.add_argument("--fast", action="store_true", help="with --input: as quickly as the server can take it")
+    parser.add_argument("--record", type=Path, metavar="FILE.jsonl", help="record the call for `inspect` and `replay`")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the conversation")
 
 
@@ -69,7 +70,9 @@ async def run(options: argparse.Namespace) -> int:
     async with (
         open_sound_device() if options.mic else nullcontext() as device,
         where.open_endpoint(options, local_by_default=False) as endpoint,
-        open_realtime_session(agent, settings=settings, endpoint=endpoint, model=options.model) as session,
+        open_realtime_session(
+            agent, settings=settings, endpoint=endpoint, model=options.model, record=options.record
+        ) as session,
     ):
         if device is not None:
             return await _talk_live(options, session, device, console)

@@ -13,8 +13,8 @@ import inspect
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import IO, Any, Final
 
@@ -65,14 +65,9 @@ class Recorder:
         self._closed = False
         self._scope = trio.CancelScope(shield=True)
         self._began = trio.current_time()
-        self._put(
-            {
-                "trio_codex": version("trio-codex"),
-                "format": FORMAT,
-                "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-                "audio": audio,
-            }
-        )
+        at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        head = {"trio_codex": version("trio-codex"), "format": FORMAT, "at": at, "audio": audio}
+        self._write(as_json(head) + b"\n")
 
     def put(self, **line: Any) -> None:
         """One more line, with its time."""
@@ -84,7 +79,7 @@ class Recorder:
 
     def _put(self, line: dict[str, Any]) -> None:
         text = as_json(line) + b"\n"
-        if self._size + len(text) > KEPT_BYTES:
+        if self._size and self._size + len(text) > KEPT_BYTES:
             self._lost += 1
         else:
             self._lines.append(text)
@@ -137,8 +132,7 @@ async def open_recorder(
     recording = record if isinstance(record, Recording) else Recording(record)
     body = Body()
     ended: BaseException | None = None
-    with _created(recording.path) as file:
-        recorder = Recorder(file, audio=recording.audio)
+    with _created(recording) as recorder:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(recorder.write, run_sync or _in_thread, name="flight recorder")
@@ -153,11 +147,15 @@ async def open_recorder(
         raise outcome
 
 
-def _created(path: str | os.PathLike[str]) -> IO[bytes]:
+@contextmanager
+def _created(recording: Recording) -> Iterator[Recorder]:
     try:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-    except (OSError, TypeError) as error:
-        raise ConfigurationError(f"record: {path!r} cannot be written: {error}") from None
+        file = os.fdopen(os.open(recording.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        recorder = Recorder(file, audio=recording.audio)
+    except (OSError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"record: {recording.path!r} cannot be written: {error}") from None
+    with file:
+        yield recorder
 
 
 async def _in_thread(function: Callable[[], Any]) -> Any:

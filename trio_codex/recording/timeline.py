@@ -173,7 +173,6 @@ class _Story:
     def _tool_end(self, event: Mapping[str, Any], t: float) -> None:
         if moment := self._calls.get(event["call_id"]):
             moment.end, moment.text = t, event["output"]
-            self._turn_over = t
 
     def _approval(self, event: Mapping[str, Any], t: float) -> None:
         if moment := self._calls.get(event["call_id"]):

@@ -10,6 +10,7 @@ from trio_codex.testing.answering import Call, answer
 from trio_codex.testing.availability import skip_if_unavailable
 from trio_codex.testing.conformance import check_transport
 from trio_codex.testing.line import Line, ScriptFailed
+from trio_codex.testing.recorded import recorded_script
 from trio_codex.testing.scripted import ScriptedPeer, run_inline, scripted, scripted_session
 from trio_codex.testing.simulated import Caller, SimulatedServer, simulated, simulated_call
 from trio_codex.testing.sockets import ScriptedServer, scripted_server
@@ -26,6 +27,7 @@ __all__ = [
     "Steps",
     "answer",
     "check_transport",
+    "recorded_script",
     "run_inline",
     "scripted",
     "scripted_server",
