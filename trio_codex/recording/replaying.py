@@ -49,7 +49,7 @@ def replay(recording: ReadRecording) -> Replay:
     read, written = Read(), Written(lambda _: None, audio=recording.audio)
     core: Conversation | None = None
     steps = 0
-    differences = []
+    differences: list[Difference] = []
     for line in recording.lines:
         form = line.form
         if "briefing" in form:

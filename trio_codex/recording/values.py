@@ -83,7 +83,7 @@ class Written:
             case Mapping():
                 return {"$map": {str(name): self.input(item) for name, item in value.items()}}
             case _ if type(value).__name__ in _SETTINGS:
-                fields = ((field.name, getattr(value, field.name)) for field in attrs.fields(type(value)))
+                fields = ((field.name, getattr(value, field.name)) for field in attrs.fields(cast("Any", type(value))))
                 given = {name: self.input(item) for name, item in fields if item is not UNSET}
                 return {"$settings": type(value).__name__, "fields": given}
         return {"$other": type(value).__name__}

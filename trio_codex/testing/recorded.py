@@ -12,6 +12,7 @@ out of the recording is silence of the same length. Under `trio.testing.MockCloc
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import trio
 
@@ -46,7 +47,7 @@ def recorded_script(path: str | os.PathLike[str]) -> Script:
     return script
 
 
-def _said(recorded: RecordedLine) -> object:
+def _said(recorded: RecordedLine) -> Any:
     """What the server said at this line: an event, a frame that is none, or None."""
     args = recorded.form.get("args") or {}
     match recorded.form.get("step"):
