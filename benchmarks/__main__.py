@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.contest import Result, contest
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.environments import KEPT, interpreter
-from benchmarks.report import table, write_json
+from benchmarks.report import plot, table, write_json
 from benchmarks.scenarios import SCENARIOS, TINY, Effort
 
 
@@ -20,12 +20,13 @@ def main() -> None:
     parser.add_argument(
         "--scenario", action="append", choices=SCENARIOS, help="may be given several times; default: all"
     )
-    parser.add_argument("--contestant", action="append", choices=CONTESTANTS, help="the same; the first is compared to")
+    parser.add_argument("--contestant", action="append", choices=CONTESTANTS, help="the same")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--sessions", type=int, help="of duplex and memory")
     parser.add_argument("--tiny", action="store_true", help="next to nothing, to see that it works")
     parser.add_argument("--here", action="store_true", help="in this interpreter, not in environments of their own")
     parser.add_argument("--json", type=Path, default=KEPT / "results.json", help="default: %(default)s")
+    parser.add_argument("--plot", type=Path, help="a PNG file of sessions against delays (needs matplotlib)")
     given = parser.parse_args()
     effort = TINY if given.tiny else Effort()
     if given.sessions is not None:
@@ -35,6 +36,8 @@ def main() -> None:
     results = contest(pythons, given.scenario or list(SCENARIOS), effort, 1 if given.tiny else given.repetitions, _tell)
     write_json(given.json, results, effort)
     print(table(results, effort))
+    if given.plot:
+        plot(given.plot, results)
 
 
 def _tell(result: Result) -> None:

@@ -28,6 +28,22 @@ class Call(Protocol):
         """Iterate over the session's events, and give the data of each audio event to `heard` until that gives True."""
 
 
+class Timers:
+    """What a client has that knows nothing better than to sleep until each of many times."""
+
+    async def sleep_until(self, when: float) -> None:
+        """Sleep until this time of `time.monotonic`."""
+        raise NotImplementedError
+
+    async def every(self, first: float, period: float, do: Callable[[], Awaitable[bool]]) -> None:
+        """Await `do` at `first` and then once in every period, until it gives False."""
+        due = first
+        await self.sleep_until(due)
+        while await do():
+            due += period
+            await self.sleep_until(due)
+
+
 class Client(Protocol):
     """A library under test. Every session has an agent with one async tool, `get_weather(city)`."""
 
@@ -37,6 +53,9 @@ class Client(Protocol):
 
     async def sleep_until(self, when: float) -> None:
         """Sleep until this time of `time.monotonic`, and let others run in any case."""
+
+    async def every(self, first: float, period: float, do: Callable[[], Awaitable[bool]]) -> None:
+        """Await `do` at `first` and then once in every period, on the clock of `time.monotonic`, until it gives False."""
 
     async def at_once(self, jobs: Sequence[Job]) -> None:
         """Run all jobs at the same time, until the last one ends."""

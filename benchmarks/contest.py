@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from json import loads
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from benchmarks.contestants import CONTESTANTS
 from benchmarks.environments import ROOT
 from benchmarks.run import Run
-from benchmarks.scenarios import Effort, Figures
+from benchmarks.scenarios import SCENARIOS, Effort, Figures
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _RUN_LIMIT_S: Final = 300.0
@@ -50,27 +52,44 @@ def contest(
     cores = sorted(os.sched_getaffinity(0))
     client, server = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
     results = []
-    with _server(server) as (port, process):
-        for scenario in scenarios:
-            for repetition in range(repetitions):
+    with _certificate() as certificate, _server(server, certificate) as (plain, tls, process):
+        environ = os.environ | {"SSL_CERT_FILE": certificate.get("CERTIFICATE", "")}
+        for key in scenarios:
+            scenario = SCENARIOS[key]
+            place = f"wss://127.0.0.1:{tls}" if scenario.tls else f"ws://127.0.0.1:{plain}"
+            for repetition in range(min(repetitions, scenario.repetitions)):
                 for name, python in pythons.items():
-                    run = Run(name, scenario, f"ws://127.0.0.1:{port}/v1/realtime?model=scripted", client, effort)
-                    results.append(_perform(python, run, repetition, process))
-                    told(results[-1])
+                    if CONTESTANTS[name].takes_part(key, paced=scenario.paced):
+                        run = Run(name, key, f"{place}/v1/realtime?model=scripted", client, effort)
+                        results.append(_perform(python, run, repetition, process, environ))
+                        told(results[-1])
     return results
 
 
 @contextmanager
-def _server(core: int | None) -> Iterator[tuple[int, int]]:
-    """The server's port and process id."""
+def _certificate() -> Iterator[dict[str, str]]:
+    """A certificate of the loopback that signs itself, as the environment names it to the server."""
+    with TemporaryDirectory() as folder:
+        certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext"
+        files = ["-keyout", str(key), "-out", str(certificate)]
+        subprocess.run([*command.split(), "subjectAltName=IP:127.0.0.1", *files], check=True, capture_output=True)
+        yield {"CERTIFICATE": str(certificate), "KEY": str(key)}
+
+
+@contextmanager
+def _server(core: int | None, certificate: Mapping[str, str]) -> Iterator[tuple[int, int, int]]:
+    """The server's ports, without and with TLS, and its process id."""
     command = [sys.executable, "-m", "benchmarks.server", *([] if core is None else [str(core)])]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    environ = os.environ | dict(certificate)
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ) as process:
         assert process.stdout is not None
-        yield int(process.stdout.readline()), process.pid
+        plain, tls = process.stdout.readline().split()
+        yield int(plain), int(tls), process.pid
         process.communicate()
 
 
-def _perform(python: Path, run: Run, repetition: int, server: int) -> Result:
+def _perform(python: Path, run: Run, repetition: int, server: int, environ: Mapping[str, str]) -> Result:
     before, machine = _cpu_of(server) + _cpu_of_children(), _cpu_of_machine()
     done = subprocess.run(
         [python, "-m", "benchmarks.run", run.to_json()],
@@ -78,6 +97,7 @@ def _perform(python: Path, run: Run, repetition: int, server: int) -> Result:
         stdout=subprocess.PIPE,
         check=True,
         timeout=_RUN_LIMIT_S,
+        env=environ,
     )
     ours = _cpu_of(server) + _cpu_of_children() - before
     busy, everything = (now - then for now, then in zip(_cpu_of_machine(), machine, strict=True))

@@ -15,12 +15,12 @@ KEPT: Final = ROOT / ".nox" / "benchmarks"
 
 def interpreter(contestant: Contestant, folder: Path = KEPT) -> Path:
     """The contestant's Python; makes the environment if there is none for these requirements."""
-    home = folder / contestant.name
+    home = folder / contestant.home
     python = home / "bin" / "python"
     wanted = "\n".join((sys.version, *contestant.requirements))
     stamp = home / "made-for"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-        print(f"making an environment for {contestant.name} …", file=sys.stderr)
+        print(f"making the environment {contestant.home} …", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         subprocess.run([python, "-m", "pip", "install", "-qq", *contestant.requirements], check=True, cwd=ROOT)
         stamp.write_text(wanted, encoding="utf-8")

@@ -13,7 +13,14 @@ from typing import Any, Final
 DELTA_MS: Final = 100
 DELTA_BYTES: Final = 48 * DELTA_MS
 _NUMBER_BYTES: Final = 12  # eight and some zeros: sixteen characters of base64
-_SOUND: Final = b64encode((bytes(range(1, 241)) * (DELTA_BYTES // 240))[_NUMBER_BYTES:])
+
+
+def _sound(size: int) -> bytes:
+    """So many bytes of sound but for its number, as the wire writes them."""
+    return b64encode((bytes(range(1, 241)) * (size // 240 + 1))[_NUMBER_BYTES:size])
+
+
+_SOUND: Final = _sound(DELTA_BYTES)
 
 WORDS: Final = " sunny"
 TRANSCRIPT: Final = "Of course. It is sunny in Boston, "
@@ -96,10 +103,11 @@ class Answer:
         number, previous = self._number, self._previous
         return b"".join(framed(text.replace(_NUMBER, number).replace(_PREVIOUS, previous)) for text in prepared)
 
-    def audio(self, number: int) -> bytes:
-        """A tenth of a second of sound which begins with this number."""
+    def audio(self, number: int, size: int = DELTA_BYTES) -> bytes:
+        """Sound (a tenth of a second of it) which begins with this number."""
         stamp = b64encode(number.to_bytes(_NUMBER_BYTES, "little"))
-        return framed(_BEFORE_SOUND.replace(_NUMBER, self._number) + stamp + _SOUND + _AFTER_SOUND)
+        sound = _SOUND if size == DELTA_BYTES else _sound(size)
+        return framed(_BEFORE_SOUND.replace(_NUMBER, self._number) + stamp + sound + _AFTER_SOUND)
 
     def words(self) -> bytes:
         """Some more words of the transcript."""

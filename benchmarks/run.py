@@ -34,14 +34,15 @@ class Run:
     def from_json(cls, text: str) -> Run:
         """What `to_json` wrote."""
         fields: dict[str, Any] = json.loads(text)
-        return cls(**fields | {"effort": Effort(**fields["effort"])})
+        return cls(**fields | {"effort": Effort(**fields["effort"] | {"ladder": tuple(fields["effort"]["ladder"])})})
 
 
 def perform(run: Run) -> Figures:
     """Run it here and now."""
     if run.core is not None:
         os.sched_setaffinity(0, {run.core})
-    client: Client = importlib.import_module(CONTESTANTS[run.contestant].module).CLIENT
+    module, _, name = CONTESTANTS[run.contestant].client.partition(":")
+    client: Client = getattr(importlib.import_module(module), name)
     scenario = SCENARIOS[run.scenario]
     return client.run(lambda: scenario.run(client, run.url, run.effort))
 

@@ -1,6 +1,6 @@
 """What is done and measured. A scenario is one async function over `client`; it runs in a contestant's process and gives figures.
 
-Of every figure, less is better. `target` is what the project asks for: how many times less than the other's.
+What the project asks for stands beside each figure.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import os
 import resource
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Final, TypeVar
@@ -21,38 +22,100 @@ T = TypeVar("T")
 Figures = dict[str, float]
 
 _CHUNK_MS: Final = 20
-_CHUNK: Final = bytes(range(1, 241)) * (48 * _CHUNK_MS // 240)
-_BYTES_PER_HOUR: Final = 48_000 * 3600
+_BYTES_PER_MS: Final = 48
+
+
+def _chunk(ms: int) -> bytes:
+    return (bytes(range(1, 241)) * (_BYTES_PER_MS * ms // 240 + 1))[: _BYTES_PER_MS * ms]
+
+
+_CHUNK: Final = _chunk(_CHUNK_MS)
+_BYTES_PER_HOUR: Final = 1000 * _BYTES_PER_MS * 3600
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done in one run. `settling`: seconds of silence before something is measured."""
+    """How much is done in one run. `settling`: seconds of silence before something is measured; `pieces`: of audio, at full speed."""
 
     rounds: int = 200
     sessions: int = 100
     seconds: float = 10.0
     settling: float = 1.0
+    pieces: int = 3000
+    ladder: tuple[int, ...] = (50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400, 450, 500)
+    step_s: float = 3.0
 
 
-TINY: Final = Effort(rounds=3, sessions=3, seconds=0.3, settling=0.1)
+TINY: Final = Effort(rounds=3, sessions=3, seconds=0.3, settling=0.1, pieces=30, ladder=(1, 2), step_s=0.3)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What a scenario measures. `target` of None: reported only."""
+    """What a scenario measures: less of it is better, or `more`.
+
+    `lean` and `paced`: how many times better than openai-agents a session on the lean transport has to be, without and with the pacer;
+    `bound`: what it may be at most, whatever others need.
+    """
 
     unit: str
-    target: float | None = None
+    lean: float | None = None
+    paced: float | None = None
+    more: bool = False
+    bound: float | None = None
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario, by the name of its function."""
+    """Something to do. `tls`: over TLS; `paced`: contestants that differ by their pacer take part as well. `repetitions`: at most."""
 
+    name: str
     run: Callable[[Client, str, Effort], Awaitable[Figures]]
     title: str
     figures: Mapping[str, Figure]
+    tls: bool = False
+    paced: bool = False
+    repetitions: int = 99
+
+
+# --- at full speed -------------------------------------------------------------------------------------------------
+
+
+async def receive(client: Client, url: str, effort: Effort, *, size: int) -> Figures:
+    """Pieces of audio of this size, with words between, as fast as they are taken: from the first to the last event at the user."""
+    pieces = effort.pieces * 4800 // size
+    heard, used, began = 0, 0.0, 0.0
+
+    def hear(audio: bytes) -> bool:
+        nonlocal heard, used, began
+        if not heard:
+            used, began = _cpu(), time.monotonic()
+        heard += 1
+        assert len(audio) == size
+        return heard == pieces
+
+    async with client.open(url) as call:
+        await call.say(f"flood {pieces} {size}")
+        await call.listen(hear)
+        return {"cpu": 1e6 * (_cpu() - used) / (pieces - 1), "wall": 1e6 * (time.monotonic() - began) / (pieces - 1)}
+
+
+async def send(client: Client, url: str, effort: Effort, *, ms: int) -> Figures:
+    """Chunks of the user's audio, one `await` after the other, until the server says that it has them all."""
+    chunk, chunks, came = _chunk(ms), effort.pieces, 0
+
+    def heard(audio: bytes) -> bool:
+        nonlocal came
+        came = _number(audio)
+        return True
+
+    async with client.open(url) as call:
+        used, began = _cpu(), time.monotonic()
+        for _ in range(chunks):
+            await call.send_audio(chunk)
+        await call.say("count")
+        await call.listen(heard)
+        assert came == chunks, f"{came} of {chunks} chunks have come"
+        return {"cpu": 1e6 * (_cpu() - used) / chunks, "wall": 1e6 * (time.monotonic() - began) / chunks}
 
 
 # --- one session after the other -----------------------------------------------------------------------------------
@@ -95,8 +158,28 @@ async def _until_done(client: Client) -> None:
 # --- many sessions at once -----------------------------------------------------------------------------------------
 
 
-async def duplex(client: Client, url: str, effort: Effort) -> Figures:
+async def duplex(client: Client, url: str, effort: Effort, *, sessions: int = 0) -> Figures:
     """All sessions hear and speak at the pace of speech: from the write of a piece of audio to the user's event."""
+    return (await _duplex(client, url, effort, sessions or effort.sessions, effort.seconds))[0]
+
+
+async def capacity(client: Client, url: str, effort: Effort) -> Figures:
+    """How many sessions in duplex one core holds with p99 under 20 ms and nobody's audio late; the p99 of each step on the way."""
+    held, figures = 0, {}
+    for sessions in effort.ladder:
+        found, spoken = await _duplex(client, url, effort, sessions, effort.step_s)
+        figures[f"p99 of {sessions}"] = found["p99"]
+        if found["p99"] >= _LATE_MS or spoken < _SPOKEN:
+            break
+        held = sessions
+    return {"sessions": float(held), **figures}
+
+
+_LATE_MS: Final = 20.0
+_SPOKEN: Final = 0.95
+
+
+async def _duplex(client: Client, url: str, effort: Effort, sessions: int, seconds: float) -> tuple[Figures, float]:
     opened: list[Call] = []
     delays: list[int] = []
     received = sent = 0
@@ -107,47 +190,50 @@ async def duplex(client: Client, url: str, effort: Effort) -> Figures:
         async with client.open(url) as call:
             opened.append(call)
             await _wait_for(client, lambda: begin < float("inf"))
-            await client.sleep_until(begin - effort.settling + index / effort.sessions * 0.1)
+            await client.sleep_until(begin - effort.settling + index / sessions * 0.1)
             await call.say("talk")
             await client.at_once([lambda: call.listen(heard), lambda: speak(call, index)])
 
     def heard(audio: bytes) -> bool:
         nonlocal received
         now = time.monotonic_ns()
-        if begin <= now / 1e9 < begin + effort.seconds:
+        if begin <= now / 1e9 < begin + seconds:
             delays.append(now - _number(audio))
             received += len(audio)
-        return now / 1e9 >= begin + effort.seconds
+        return now / 1e9 >= begin + seconds
 
     async def speak(call: Call, index: int) -> None:
-        nonlocal sent
-        due = begin - effort.settling / 2 + index / effort.sessions * _CHUNK_MS / 1000
-        while due < begin + effort.seconds:
-            await client.sleep_until(due)
+        async def chunk() -> bool:
+            nonlocal sent
             await call.send_audio(_CHUNK)
-            sent += begin <= time.monotonic() < begin + effort.seconds
-            due += _CHUNK_MS / 1000
+            now = time.monotonic()
+            sent += begin <= now < begin + seconds
+            return now < begin + seconds
+
+        first = begin - effort.settling / 2 + index / sessions * _CHUNK_MS / 1000
+        await client.every(first, _CHUNK_MS / 1000, chunk)
 
     async def watch() -> None:
         nonlocal begin, used
-        await _wait_for(client, lambda: len(opened) == effort.sessions)
+        await _wait_for(client, lambda: len(opened) == sessions)
         begin = time.monotonic() + 2 * effort.settling
         await client.sleep_until(begin)
         used = _cpu()
-        await client.sleep_until(begin + effort.seconds)
+        await client.sleep_until(begin + seconds)
         used = _cpu() - used
 
-    conversations: list[Job] = [lambda index=index: conversation(index) for index in range(effort.sessions)]  # type: ignore[misc]
+    conversations: list[Job] = [lambda index=index: conversation(index) for index in range(sessions)]  # type: ignore[misc]
     await client.at_once([watch, *conversations])
-    spoken = sent * len(_CHUNK) / (effort.seconds * 48_000 * effort.sessions)
-    assert spoken > 0.9, f"only {spoken:.0%} of the user's audio was sent in time"
+    spoken = sent * len(_CHUNK) / (seconds * 1000 * _BYTES_PER_MS * sessions)
     figures = _spread([delay / 1e6 for delay in delays])
-    return figures | {"cpu": used / (received / _BYTES_PER_HOUR), "core": 100 * used / effort.seconds}
+    hours = sessions * seconds / 3600
+    return figures | {"cpu": used / hours, "core": 100 * used / seconds, "spoken": 100 * spoken}, spoken
 
 
-async def idle_memory(client: Client, url: str, effort: Effort) -> Figures:
+async def idle_memory(client: Client, url: str, effort: Effort, *, times: int = 1) -> Figures:
     """What one more open session adds to the resident memory; a fifth more are opened before, for what only the first ones cost."""
-    first = effort.sessions // 5
+    sessions = times * effort.sessions
+    first = sessions // 5
     opened, over = 0, False
     before = after = 0.0
 
@@ -162,13 +248,13 @@ async def idle_memory(client: Client, url: str, effort: Effort) -> Figures:
 
     async def watch() -> None:
         nonlocal over, after
-        await _wait_for(client, lambda: opened == first + effort.sessions)
+        await _wait_for(client, lambda: opened == first + sessions)
         after = await _memory(client, effort)
         over = True
 
-    holders: list[Job] = [lambda index=index: hold(index) for index in range(first + effort.sessions)]  # type: ignore[misc]
+    holders: list[Job] = [lambda index=index: hold(index) for index in range(first + sessions)]  # type: ignore[misc]
     await client.at_once([watch, *holders])
-    return {"session": (after - before) / effort.sessions, "process": after / 1024}
+    return {"session": (after - before) / sessions, "process": after / 1024}
 
 
 async def _wait_for(client: Client, true: Callable[[], bool]) -> None:
@@ -204,21 +290,79 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+_CPU_AND_WALL: Final = {"cpu": Figure("µs"), "wall": Figure("µs")}
+_DELAYS: Final = {"p50": Figure("ms"), "p99": Figure("ms")}
+_MEMORY: Final = {"session": Figure("KiB", bound=16.0), "process": Figure("MiB", bound=50.0)}
+_DUPLEX: Final = {
+    **_DELAYS,
+    "cpu": Figure("s per session hour"),
+    "core": Figure("% of a core"),
+    "spoken": Figure("%", more=True),
+}
+
+
+def _wanted(figures: Mapping[str, Figure], **targets: tuple[float, float | None]) -> dict[str, Figure]:
+    """The figures with what is asked for: on the lean transport, and there with the pacer."""
+    return {
+        name: replace(figure, lean=targets[name][0], paced=targets[name][1]) if name in targets else figure
+        for name, figure in figures.items()
+    }
+
+
 SCENARIOS: Final = {
-    scenario.run.__name__: scenario
+    scenario.name: scenario
     for scenario in (
-        Scenario(tool_turnaround, "tool call to output", {"p50": Figure("ms", 2.5), "p99": Figure("ms")}),
-        Scenario(first_audio, "connect to first audio", {"p50": Figure("ms", 2.5), "p99": Figure("ms")}),
         Scenario(
-            duplex,
-            "all in duplex, server to event",
-            {
-                "p50": Figure("ms"),
-                "p99": Figure("ms", 2.5),
-                "cpu": Figure("s per audio hour"),
-                "core": Figure("% of a core"),
-            },
+            "receive",
+            partial(receive, size=4800),
+            "receive 4,800 bytes and words",
+            _wanted(_CPU_AND_WALL, cpu=(3.0, None)),
         ),
-        Scenario(idle_memory, "memory", {"session": Figure("KiB", 2.0), "process": Figure("MiB")}),
+        Scenario(
+            "receive_long",
+            partial(receive, size=24000),
+            "receive 24,000 bytes and words",
+            _wanted(_CPU_AND_WALL, cpu=(3.0, None)),
+        ),
+        Scenario("send", partial(send, ms=20), "send 20 ms", _wanted(_CPU_AND_WALL, cpu=(1.5, None))),
+        Scenario("send_long", partial(send, ms=100), "send 100 ms", _CPU_AND_WALL),
+        Scenario("tool", tool_turnaround, "tool call to output", _wanted(_DELAYS, p50=(8.0, None))),
+        Scenario("first_audio", first_audio, "connect to first audio", _wanted(_DELAYS, p50=(4.0, None))),
+        Scenario("duplex_one", partial(duplex, sessions=1), "one session in duplex", _DUPLEX, paced=True),
+        Scenario(
+            "duplex",
+            duplex,
+            "all in duplex",
+            _wanted(_DUPLEX, p50=(5.0, None), p99=(5.0, None), cpu=(1.1, 1.5)),
+            paced=True,
+        ),
+        Scenario("capacity", capacity, "held by one core", {"sessions": Figure("", 1.0, 2.0, more=True)}, paced=True),
+        Scenario("memory", idle_memory, "memory", _MEMORY),
+        Scenario(
+            "memory_many",
+            partial(idle_memory, times=5),
+            "memory, five times as many",
+            _MEMORY,
+        ),
+        Scenario(
+            "tls_receive",
+            partial(receive, size=4800),
+            "TLS: receive 4,800 bytes and words",
+            _wanted(_CPU_AND_WALL, cpu=(2.5, None)),
+            tls=True,
+        ),
+        Scenario(
+            "tls_receive_long",
+            partial(receive, size=24000),
+            "TLS: receive 24,000 bytes and words",
+            _CPU_AND_WALL,
+            tls=True,
+        ),
+        Scenario(
+            "tls_send", partial(send, ms=20), "TLS: send 20 ms", _wanted(_CPU_AND_WALL, cpu=(0.9, None)), tls=True
+        ),
+        Scenario("tls_first_audio", first_audio, "TLS: connect to first audio", _DELAYS, tls=True),
+        Scenario("tls_tool", tool_turnaround, "TLS: tool call to output", _DELAYS, tls=True),
+        Scenario("tls_duplex", duplex, "TLS: all in duplex", _DUPLEX, tls=True, paced=True),
     )
 }

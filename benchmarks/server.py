@@ -1,10 +1,12 @@
 """The scripted Realtime server: one process, one thread, no library, so that contestants wait for themselves and not for it.
 
 The words of the user's last message choose what the next response is: "call" is a function call, "talk" is speech at the pace of speech
-until the connection ends, anything else is one piece of speech at once. After the output of a function call, the audio of the
-response carries how many nanoseconds the output took; all other audio carries when it was sent, see `frames`.
+until the connection ends, "flood COUNT BYTES" is so many pieces of speech as fast as they are taken, anything else is one piece of
+speech at once. After the output of a function call, the audio of the response carries how many nanoseconds the output took; after
+"count", how many pieces of the user's audio have come; all other audio carries when it was sent, see `frames`.
 
-Run as `python -m benchmarks.server [core]`; writes its port to standard output and ends with its standard input.
+Run as `python -m benchmarks.server [core]`, with the files of a certificate and its key in CERTIFICATE and KEY for TLS; writes its ports,
+without and with TLS, to standard output and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha1
 from itertools import count
 from typing import Any, Final
@@ -27,6 +30,9 @@ _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DELTAS_PER_ANSWER: Final = 50
 _BEFORE_CALL_ENDS_S: Final = 0.003  # so that what came before it is through, as in life
 _TEXT, _CLOSE, _PING = 1, 8, 9
+_PEEK: Final = 160
+_APPEND: Final = b"input_audio_buffer.append"
+_FLOOD_BYTES: Final = 1 << 18
 
 _SESSION_CREATED: Final = framed(event("session.created", session=SESSION))
 _SESSION_UPDATED: Final = framed(event("session.updated", session=SESSION))
@@ -44,6 +50,9 @@ class Caller(asyncio.Protocol):
         self._last: str | None = None  # the id of the last item
         self._call_sent: int | None = None
         self._report: int | None = None
+        self._appended = 0
+        self._paused = False
+        self._flood: Iterator[bytes] = iter(())
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -89,14 +98,19 @@ class Caller(asyncio.Protocol):
         if len(data) < end:
             return None
         assert data[0] & 0x80, "no client here sends fragments"
-        mask = bytes(data[at : at + 4]) * (size // 4 + 1)
-        payload = int.from_bytes(data[at + 4 : end], "little") ^ int.from_bytes(mask[:size], "little")
-        opcode = data[0] & 0x0F
+        mask, opcode = bytes(data[at : at + 4]), data[0] & 0x0F
+        payload = bytes(data[at + 4 : end])
         del data[:end]
-        return opcode, payload.to_bytes(size, "little")
+        if size > 4 * _PEEK:  # looking closer at the user's audio would take this process longer than some clients
+            ends = _unmasked(payload[:_PEEK], mask) + _unmasked(payload[(size - _PEEK) & ~3 :], mask)
+            if _APPEND in ends:
+                return opcode, _APPEND
+        return opcode, _unmasked(payload, mask)
 
     def _frame(self, opcode: int, payload: bytes) -> None:
-        if opcode == _TEXT:
+        if payload is _APPEND:
+            self._appended += 1
+        elif opcode == _TEXT:
             self._hear(json.loads(payload))
         elif opcode == _PING:
             self._transport.write(bytes((0x8A, len(payload))) + payload)
@@ -109,7 +123,7 @@ class Caller(asyncio.Protocol):
     def _hear(self, said: dict[str, Any]) -> None:
         match said["type"]:
             case "input_audio_buffer.append":
-                pass
+                self._appended += 1
             case "session.update":
                 self._transport.write(_SESSION_UPDATED)
             case "conversation.item.create":
@@ -134,16 +148,31 @@ class Caller(asyncio.Protocol):
 
     def _respond(self) -> None:
         answer = self._answer()
-        match self._words:
-            case "call":
+        match self._words.split():
+            case ["call"]:
                 self._transport.write(answer.call_begins())
                 self._loop.call_later(_BEFORE_CALL_ENDS_S, self._end_call, answer.call_ends())
-            case "talk":
+            case ["flood", pieces, size]:
+                self._flood = _flood(answer, int(pieces), int(size))
+                self.resume_writing()
+            case ["count"]:
+                self._transport.write(answer.begins() + answer.audio(self._appended) + answer.ends())
+            case ["talk"]:
                 self._transport.write(answer.begins())
                 self._talk(answer, self._loop.time(), 0)
             case _:
                 number, self._report = self._report or time.monotonic_ns(), None
                 self._transport.write(answer.begins() + answer.audio(number) + answer.ends())
+
+    def pause_writing(self) -> None:
+        """The client is slower than we are."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The client takes more."""
+        self._paused = False
+        while not self._paused and (data := next(self._flood, b"")):
+            self._transport.write(data)
 
     def _end_call(self, frames: bytes) -> None:
         self._call_sent = time.monotonic_ns()
@@ -160,17 +189,43 @@ class Caller(asyncio.Protocol):
         self._loop.call_at(when + DELTA_MS / 1000, self._talk, answer, when + DELTA_MS / 1000, said + 1)
 
 
-async def serve(announce: Callable[[int], None]) -> None:
-    """Serve on a port that the system chooses until standard input ends."""
+def _unmasked(payload: bytes, mask: bytes) -> bytes:
+    size = len(payload)
+    whole = int.from_bytes(payload, "little") ^ int.from_bytes((mask * (size // 4 + 1))[:size], "little")
+    return whole.to_bytes(size, "little")
+
+
+def _flood(answer: Answer, pieces: int, size: int) -> Iterator[bytes]:
+    """So many pieces of sound with words between, joined to writes of some size."""
+    piece = answer.words() + answer.audio(0, size)
+    at_once = max(1, _FLOOD_BYTES // len(piece))
+    yield answer.begins()
+    for start in range(0, pieces, at_once):
+        yield piece * min(at_once, pieces - start)
+    yield answer.ends()
+
+
+async def serve(announce: Callable[[int, int], None]) -> None:
+    """Serve on ports that the system chooses until standard input ends."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Caller, "127.0.0.1", 0, backlog=512)
+    plain = await loop.create_server(Caller, "127.0.0.1", 0, backlog=512)
+    tls = await loop.create_server(Caller, "127.0.0.1", 0, backlog=512, ssl=_tls()) if _tls() else plain
     over = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 1) else over.set())
-    announce(server.sockets[0].getsockname()[1])
+    announce(plain.sockets[0].getsockname()[1], tls.sockets[0].getsockname()[1])
     await over.wait()
+
+
+def _tls() -> ssl.SSLContext | None:
+    certificate, key = os.environ.get("CERTIFICATE"), os.environ.get("KEY")
+    if not certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         os.sched_setaffinity(0, {int(sys.argv[1])})
-    asyncio.run(serve(lambda port: print(port, flush=True)))
+    asyncio.run(serve(lambda *ports: print(*ports, flush=True)))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
 
 from agents import function_tool
 from agents.realtime import RealtimeAgent, RealtimeRunner, RealtimeSession
 
-from benchmarks.client import Client, Job
-
-T = TypeVar("T")
+from benchmarks.client import Client
+from benchmarks.contestants.under_asyncio import UnderAsyncio
 
 
 @function_tool  # type: ignore[untyped-decorator, unused-ignore] # where agents is not installed
@@ -46,22 +42,8 @@ class AgentsCall:
                 return
 
 
-class AgentsClient:
+class AgentsClient(UnderAsyncio):
     """Sessions under asyncio."""
-
-    def run(self, main: Callable[[], Awaitable[T]]) -> T:
-        """Run asyncio."""
-        return asyncio.run(cast("Coroutine[Any, Any, T]", main()))
-
-    async def sleep_until(self, when: float) -> None:
-        """Sleep, on the clock of the system."""
-        await asyncio.sleep(max(0.0, when - time.monotonic()))
-
-    async def at_once(self, jobs: Sequence[Job]) -> None:
-        """Run jobs in a task group."""
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(cast("Coroutine[Any, Any, None]", job()))
 
     @asynccontextmanager
     async def open(self, url: str) -> AsyncIterator[AgentsCall]:

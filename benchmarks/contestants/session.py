@@ -1,18 +1,13 @@
-"""trio_codex: a session on the default transport."""
+"""trio_codex: sessions on both transports over sockets, with a timer each or on the pacer."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
-import trio
-
-from benchmarks.client import Client, Job
+from benchmarks.client import Client
+from benchmarks.contestants.under_trio import UnderTrio
 from trio_codex import Agent, Endpoint, Session, events, open_realtime_session, tool
-
-T = TypeVar("T")
 
 
 @tool
@@ -45,29 +40,21 @@ class SessionCall:
                 return
 
 
-class SessionClient:
-    """Sessions under Trio."""
+class SessionClient(UnderTrio):
+    """Sessions on a transport."""
 
-    def run(self, main: Callable[[], Awaitable[T]]) -> T:
-        """Run Trio."""
-        return trio.run(main)
-
-    async def sleep_until(self, when: float) -> None:
-        """Sleep, on the clock of the system."""
-        await trio.sleep(max(0.0, when - time.monotonic()))
-
-    async def at_once(self, jobs: Sequence[Job]) -> None:
-        """Run jobs in a nursery."""
-        async with trio.open_nursery() as nursery:
-            for job in jobs:
-                nursery.start_soon(job)
+    def __init__(self, transport: str) -> None:
+        self._transport = transport
 
     @asynccontextmanager
     async def open(self, url: str) -> AsyncIterator[SessionCall]:
         """Open a session at exactly this URL."""
         endpoint = Endpoint.custom(url.replace("ws", "http", 1), realtime_url=url)
-        async with open_realtime_session(AGENT, endpoint=endpoint, api_key="sk-of-nobody") as session:
+        async with open_realtime_session(
+            AGENT, endpoint=endpoint, api_key="sk-of-nobody", transport=self._transport
+        ) as session:
             yield SessionCall(session)
 
 
-CLIENT: Client = SessionClient()
+LEAN: Client = SessionClient("lean")
+TRIO_WEBSOCKET: Client = SessionClient("trio-websocket")

@@ -14,6 +14,9 @@ from typing import TypeAlias
 import pytest
 import trio
 
+from trio_codex.transport import Connector
+from trio_codex.transport.dialing import connector_for
+
 Handler: TypeAlias = Callable[["RawPeer"], Awaitable[None]]
 Serve: TypeAlias = Callable[[Handler], AbstractAsyncContextManager[str]]
 
@@ -124,6 +127,12 @@ def open_sockets() -> set[str]:
         with contextlib.suppress(OSError):  # the one that the listing itself used
             found.add(str(descriptor.readlink()))
     return {target for target in found if target.startswith("socket:")}
+
+
+@pytest.fixture(params=["trio-websocket", "lean"])
+def dial(request: pytest.FixtureRequest) -> Connector:
+    """The connectors that work over sockets, in turn."""
+    return connector_for(request.param)
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,7 @@ import trustme
 from trio_codex import Agent, open_realtime_session
 from trio_codex.errors import ConfigurationError, ConnectionFailed
 from trio_codex.testing import scripted_server
-from trio_codex.transport import Target
-from trio_codex.transport.websocket import open_websocket
+from trio_codex.transport import Connector, Target
 
 QUICK_S = 4
 
@@ -64,16 +63,16 @@ def tls_handler(context: ssl.SSLContext) -> Callable[[trio.SocketStream], Awaita
     return handler
 
 
-async def failure(url: str, timeout: float = 10.0) -> ConnectionFailed:
+async def failure(dial: Connector, url: str, timeout: float = 10.0) -> ConnectionFailed:
     with trio.fail_after(QUICK_S), pytest.raises(ConnectionFailed) as caught:
-        async with open_websocket(Target(url=url, timeout=timeout)):
+        async with dial(Target(url=url, timeout=timeout)):
             raise AssertionError("this peer cannot be trusted")
     return caught.value
 
 
-async def test_an_unknown_authority_is_named_at_once(authority: trustme.CA) -> None:
+async def test_an_unknown_authority_is_named_at_once(authority: trustme.CA, dial: Connector) -> None:
     async with listening(tls_handler(server_context(authority, "127.0.0.1"))) as url:
-        error = await failure(url)
+        error = await failure(dial, url)
     message = str(error)
     assert url.split("/")[2] in message
     assert "CODEX_CA_CERTIFICATE" in message
@@ -83,11 +82,11 @@ async def test_an_unknown_authority_is_named_at_once(authority: trustme.CA) -> N
 
 
 async def test_a_certificate_for_another_host(
-    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch, dial: Connector
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     async with listening(tls_handler(server_context(authority, "elsewhere.example"))) as url:
-        assert "IP address mismatch" in str(await failure(url))
+        assert "IP address mismatch" in str(await failure(dial, url))
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "CODEX_CA_CERTIFICATE"])
@@ -109,7 +108,7 @@ async def test_a_private_authority(
 
 
 async def test_a_bundle_that_cannot_be_read_is_found_before_anything_is_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dial: Connector
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
 
@@ -118,38 +117,38 @@ async def test_a_bundle_that_cannot_be_read_is_found_before_anything_is_sent(
 
     async with listening(handler) as url:
         with trio.fail_after(QUICK_S), pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
-            async with open_websocket(Target(url=url)):
+            async with dial(Target(url=url)):
                 raise AssertionError
 
 
-async def test_a_peer_that_does_not_speak_tls() -> None:
+async def test_a_peer_that_does_not_speak_tls(dial: Connector) -> None:
     async def handler(tcp: trio.SocketStream) -> None:
         await tcp.receive_some()
         await tcp.send_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
     async with listening(handler) as url:
-        assert f"the TLS handshake with {url.split('/')[2]} failed" in str(await failure(url))
+        assert f"the TLS handshake with {url.split('/')[2]} failed" in str(await failure(dial, url))
 
 
-async def test_a_peer_that_hangs_up_during_the_tls_handshake() -> None:
+async def test_a_peer_that_hangs_up_during_the_tls_handshake(dial: Connector) -> None:
     async def handler(tcp: trio.SocketStream) -> None:
         await tcp.receive_some()
 
     async with listening(handler) as url:
-        assert "the TLS handshake" in str(await failure(url))
+        assert "the TLS handshake" in str(await failure(dial, url))
 
 
-async def test_a_peer_that_never_answers_the_tls_handshake() -> None:
+async def test_a_peer_that_never_answers_the_tls_handshake(dial: Connector) -> None:
     async def handler(tcp: trio.SocketStream) -> None:
         while await tcp.receive_some():
             pass
 
     async with listening(handler) as url:
-        assert "within 0.2 s" in str(await failure(url, 0.2))
+        assert "within 0.2 s" in str(await failure(dial, url, 0.2))
 
 
 async def test_a_tls_connection_that_breaks_is_code_1006(
-    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch, dial: Connector
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
 
@@ -159,7 +158,7 @@ async def test_a_tls_connection_that_breaks_is_code_1006(
     with trio.fail_after(QUICK_S):
         async with (
             scripted_server(script, tls=server_context(authority, "127.0.0.1"), acknowledge=False) as server,
-            open_websocket(Target(url=server.url)) as transport,
+            dial(Target(url=server.url)) as transport,
         ):
             with pytest.raises(Exception, match="1006"):
                 await transport.receive()

@@ -31,14 +31,15 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 Over: TypeAlias = Callable[[], BaseException]
 """Makes the exception that ends an iteration: a new one each time, or it would collect the tracebacks of all."""
 
-_LIGHT: Final = (AudioEvent, TranscriptDeltaEvent, TextDeltaEvent)
+_LIGHT: Final = frozenset((AudioEvent, TranscriptDeltaEvent, TextDeltaEvent))
 _NOMINAL_BYTES: Final = 256
 
 
 class EventStream:
     """A stream of a session's events: an async iterator, and a context manager (`with` or `async with`) that closes it.
 
-    Iteration is cancel-safe: an event is taken or it stays. A second `async for` at the same time raises trio.BusyResourceError.
+    Iteration is cancel-safe: an event is taken or it stays. Taking one that is there gives way to nobody, for those are bounded. A second
+    `async for` at the same time raises trio.BusyResourceError.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class EventStream:
         self._next = 0  # the number of the next event to deliver
         self._count = 0  # the number of the next event to come
         self._over: Over | None = None
-        self._arrived = trio.Event()
+        # Where the one who iterates waits; events need no channel of Trio's, which would cost two turns of the scheduler for each.
+        self._reader = trio.lowlevel.ParkingLot()
         self._busy = False
 
     def put(self, event: SessionEvent) -> None:
@@ -67,11 +69,12 @@ class EventStream:
         self._count += 1
         self._entries[number] = event
         self._bytes += _size(event)
-        if isinstance(event, _LIGHT):
+        if type(event) in _LIGHT:
             self._light.append(number)
         while len(self._entries) > self._buffer or self._bytes > MAX_BYTES:
             self._drop_one()
-        self._arrived.set()
+        if self._reader:
+            self._reader.unpark()
 
     def _wants(self, event: SessionEvent) -> bool:
         if type(event) is RawModelEvent:
@@ -82,7 +85,7 @@ class EventStream:
         """No more events will come; what is held can still be taken, then iteration raises what `over` gives."""
         if self._over is None:
             self._over = over
-            self._arrived.set()
+            self._reader.unpark()
 
     def close(self) -> None:
         """Stop listening; what is held is dropped. Harmless when done twice or after the session's end."""
@@ -91,7 +94,7 @@ class EventStream:
         self._bytes = 0
         self._next = self._count
         self._over = StopAsyncIteration
-        self._arrived.set()
+        self._reader.unpark()
         self._on_close(self)
 
     def _drop_one(self) -> None:
@@ -127,12 +130,12 @@ class EventStream:
             raise trio.BusyResourceError("another task iterates over this stream; give each task a subscription")
         self._busy = True
         try:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()
             while (event := self._take()) is None:
                 if self._over is not None:
+                    await trio.lowlevel.checkpoint()
                     raise self._over()
-                self._arrived = trio.Event()
-                await self._arrived.wait()
+                await self._reader.park()
             return event
         finally:
             self._busy = False
@@ -201,17 +204,8 @@ def _classes(kinds: Any) -> tuple[type[SessionEvent], ...]:
 
 
 def _size(event: SessionEvent) -> int:
-    match event:
-        case AudioEvent():
-            return _NOMINAL_BYTES + len(event.audio.data)
-        case TranscriptDeltaEvent() | TextDeltaEvent():
-            return _NOMINAL_BYTES + len(event.delta)
-        case HistoryUpdatedEvent():
-            return _NOMINAL_BYTES + 8 * len(event.history)  # the items themselves are shared
-        case RawModelEvent():
-            return _NOMINAL_BYTES + _raw_size(event.data)
-        case _:
-            return _NOMINAL_BYTES
+    measure = _SIZES.get(type(event))
+    return _NOMINAL_BYTES if measure is None else _NOMINAL_BYTES + measure(event)
 
 
 def _raw_size(data: Any) -> int:
@@ -222,3 +216,13 @@ def _raw_size(data: Any) -> int:
     if isinstance(data, list):
         return sum(_raw_size(value) for value in data)
     return 8
+
+
+# By class, not by `match`, which asks each event eight questions: 0.1 µs against 0.7 µs, two times for each event.
+_SIZES: Final[dict[type, Callable[[Any], int]]] = {
+    AudioEvent: lambda event: len(event.audio.data),
+    TranscriptDeltaEvent: lambda event: len(event.delta),
+    TextDeltaEvent: lambda event: len(event.delta),
+    HistoryUpdatedEvent: lambda event: 8 * len(event.history),  # the items themselves are shared
+    RawModelEvent: lambda event: _raw_size(event.data),
+}

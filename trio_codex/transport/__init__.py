@@ -6,15 +6,19 @@ transport knows nothing of the protocol. The trio-websocket one is the default; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 import attrs
 
-__all__ = ["ABNORMAL", "NORMAL", "Connector", "Target", "Transport"]
+__all__ = ["ABNORMAL", "MAX_MESSAGE", "NORMAL", "Batching", "Connector", "Target", "Transport"]
 
 NORMAL = 1000
 ABNORMAL = 1006
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""Bytes of a message; a longer one ends the connection with code 1009."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +43,14 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Say goodbye and wait for the peer's; the caller sets the time limit. Never raises, may be called twice."""
+
+
+@runtime_checkable
+class Batching(Transport, Protocol):
+    """A transport that can write several frames with one call of the system; whoever has several should give them together."""
+
+    async def send_many(self, frames: Sequence[str]) -> None:
+        """Write frames, in order. Cancelling it breaks the connection. Raises ConnectionLost."""
 
 
 class Connector(Protocol):

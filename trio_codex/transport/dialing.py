@@ -41,11 +41,19 @@ async def resolve_target(
 
 
 def connector_for(transport: str | Connector | None) -> Connector:
-    """Give what makes the connection; None means trio-websocket, which is imported only now. Raises ConfigurationError."""
+    """Give what makes the connection; None means trio-websocket; it is imported only now. Raises ConfigurationError."""
     if transport is None or transport == "trio-websocket":
         from trio_codex.transport.websocket import open_websocket
 
         return open_websocket
+    if transport == "lean":
+        try:
+            from trio_codex.transport.lean import open_lean
+        except ModuleNotFoundError:
+            raise ConfigurationError(
+                "the lean transport needs the websockets package: pip install 'trio-codex[lean]'"
+            ) from None
+        return open_lean
     if isinstance(transport, str):
-        raise ConfigurationError(f"there is no transport {transport!r}; use 'trio-websocket' or a connector")
+        raise ConfigurationError(f"there is no transport {transport!r}; use 'trio-websocket', 'lean' or a connector")
     return transport

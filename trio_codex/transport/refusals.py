@@ -6,6 +6,7 @@ A server may repeat in its answer what it was sent: the values of headers that m
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
@@ -16,9 +17,10 @@ from trio_codex.transport import Target
 from trio_codex.transport.streams import host_of
 from trio_codex.verdicts import code_in
 
-__all__ = ["refused"]
+__all__ = ["refused", "why_not_opened"]
 
 _BODY_SHOWN: Final = 2000
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
 
 def refused(target: Target, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> ConnectionFailed:
@@ -35,6 +37,27 @@ def refused(target: Target, status: int, headers: Iterable[tuple[bytes, bytes]],
         request_id=named.get(b"x-request-id"),
         retry_after=_seconds(named.get(b"retry-after", "")),
     )
+
+
+def why_not_opened(target: Target, said: bytes, *, hung_up: bool) -> ConnectionFailed:
+    """Why the handshake came to nothing, as far as can be told from what the peer said."""
+    head, _, body = said.partition(b"\r\n\r\n")
+    status = _STATUS_LINE.match(head)
+    host = host_of(target.url)
+    if status is not None and status[1] != b"101":
+        return refused(target, int(status[1]), _headers(head), body)
+    if head:
+        why = "is not a websocket server: what it said is no websocket handshake"
+    elif hung_up:
+        why = "hung up during the websocket handshake"
+    else:
+        why = f"did not answer the websocket handshake in {target.timeout:g} s"
+    return ConnectionFailed(f"{host} {why}", stage="handshake")
+
+
+def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
+    pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 def _seconds(text: str) -> float | None:

@@ -23,7 +23,7 @@ from trio_codex.proxies import Proxy, find_proxy
 from trio_codex.transport import Target
 from trio_codex.trust import tls_failure
 
-__all__ = ["address_of", "host_of", "open_stream"]
+__all__ = ["address_of", "host_of", "open_stream", "open_way", "tls_context"]
 
 _KEEP_ALIVE: Final = (
     ("TCP_KEEPIDLE", 20),
@@ -39,11 +39,23 @@ async def open_stream(target: Target) -> trio.abc.Stream:
     Raises ConnectionFailed (its `stage` says what failed), and ConfigurationError for a bad CA file or proxy before any network use.
     Cancelling it closes everything at once.
     """
+    context = tls_context(target)
+    stream = await open_way(target)
+    if context is None:
+        return stream
+    return await _encrypted(stream, context, address_of(target.url)[0], host_of(target.url))
+
+
+def tls_context(target: Target) -> ssl.SSLContext | None:
+    """What checks the server of a secure URL, else None. Raises ConfigurationError for a bad CA file."""
+    return ssl_context() if urlsplit(target.url).scheme in ("wss", "https") else None
+
+
+async def open_way(target: Target) -> trio.abc.Stream:
+    """Open the stream below TLS: TCP, through a proxy where the environment names one. Raises what `open_stream` raises."""
     host, port = address_of(target.url)
-    context = ssl_context() if urlsplit(target.url).scheme in ("wss", "https") else None
     proxy = find_proxy(target.url)
-    stream: trio.abc.Stream = await (_connect(host, port) if proxy is None else _through(proxy, host, port))
-    return stream if context is None else await _encrypted(stream, context, host, host_of(target.url))
+    return await (_connect(host, port) if proxy is None else _through(proxy, host, port))
 
 
 def address_of(url: str) -> tuple[str, int]:

@@ -9,7 +9,6 @@ socket is closed by force at the end, whatever the peer does. Redirects are refu
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -20,18 +19,16 @@ import trio_websocket
 
 from trio_codex.errors import ConnectionFailed, ConnectionLost
 from trio_codex.secret import secrets_in, without
-from trio_codex.transport import ABNORMAL, NORMAL, Target, Transport
-from trio_codex.transport.refusals import refused
+from trio_codex.transport import ABNORMAL, MAX_MESSAGE, NORMAL, Target, Transport
+from trio_codex.transport.refusals import refused, why_not_opened
 from trio_codex.transport.streams import host_of, open_stream
 
 __all__ = ["open_websocket"]
 
 _log = logging.getLogger("trio_codex.transport")
 
-_MAX_FRAME: Final = 64 * 1024 * 1024
 _READ_BYTES: Final = 64 * 1024
 _QUEUE: Final = 64  # frames; a full queue would keep trio-websocket from answering pings
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
 
 @asynccontextmanager
@@ -143,7 +140,7 @@ async def _run(
                 f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
                 extra_headers=[(name.encode(), value.encode()) for name, value in target.headers],
                 message_queue_size=_QUEUE,
-                max_message_size=_MAX_FRAME,
+                max_message_size=MAX_MESSAGE,
                 receive_buffer_size=_READ_BYTES,
             )
             opened = True
@@ -172,11 +169,6 @@ def _not_opened(stream: _WatchedStream, target: Target, error: BaseException) ->
     failed = stream.what_it_said(target)
     failed.__cause__ = error
     return failed
-
-
-def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
-    pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
-    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 async def _cancel_when_over(stream: _WatchedStream, scope: trio.CancelScope) -> None:
@@ -214,20 +206,7 @@ class _WatchedStream(trio.abc.Stream):
 
     def what_it_said(self, target: Target) -> ConnectionFailed:
         """Why the handshake came to nothing, as far as can be told from what the peer said."""
-        head, _, body = bytes(self._said or b"").partition(b"\r\n\r\n")
-        status = _STATUS_LINE.match(head)
-        host = host_of(target.url)
-        if status is not None and status[1] != b"101":
-            return refused(target, int(status[1]), _headers(head), body)
-        if head:
-            return ConnectionFailed(
-                f"{host} is not a websocket server: what it said is no websocket handshake", stage="handshake"
-            )
-        if self._hung_up:
-            return ConnectionFailed(f"{host} hung up during the websocket handshake", stage="handshake")
-        return ConnectionFailed(
-            f"{host} did not answer the websocket handshake in {target.timeout:g} s", stage="handshake"
-        )
+        return why_not_opened(target, bytes(self._said or b""), hung_up=self._hung_up)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         try:

@@ -1,0 +1,181 @@
+"""The client's side of a websocket without I/O: bytes in, messages out, and the bytes that answer them.
+
+What a frame may be, and what follows from one that may not, is the business of the `websockets` package; it is asked for everything but
+the one thing that a session does all day: a text in one frame. Such a frame is recognised by its first two bytes, so it is cut out, or
+put together, right here, at a third of the cost (1.5 µs against 4.3 µs for 6,400 bytes in; 2.1 µs against 4.6 µs out). A test holds both
+ways against each other, for every way to split the bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from typing import Any, Final
+
+from websockets.client import ClientProtocol
+from websockets.protocol import State
+
+from trio_codex.errors import ConnectionLost
+from trio_codex.transport import ABNORMAL, MAX_MESSAGE, NORMAL
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # pragma: no cover - where the package was installed without its C part
+    from websockets.utils import apply_mask
+
+__all__ = ["QUIET", "Frames"]
+
+QUIET: Final = logging.Logger("trio_codex.transport.frames", logging.WARNING)
+"""Nobody's child: what `websockets` logs of a handshake has the key in it."""
+
+_WHOLE_TEXT: Final = 0x81
+_ONE_BYTE: Final = 126  # shorter ones have their size in the second byte
+_MASKED: Final = 0x80
+_CONTROL: Final = 0x08
+_CONT, _TEXT, _BINARY, _CLOSE = 0, 1, 2, 8
+_OPCODES: Final = frozenset((_CONT, _TEXT, _BINARY, _CLOSE, 9, 10))
+_MASKS: Final = 256  # bytes; an idle connection holds them
+_NO_STATUS: Final = 1005
+
+
+class Frames:
+    """One connection whose handshake is through. `received` are the messages that have come, `over` says that no more will."""
+
+    def __init__(self, protocol: ClientProtocol) -> None:
+        self.received: deque[str | bytes] = deque()
+        self.over: ConnectionLost | None = None
+        self._protocol = protocol
+        self._unread = bytearray()
+        self._fragments: list[bytes | bytearray] = []
+        self._fragments_are_text = False
+        self._doubtful = False  # a frame began that may not come: the package reads on until it says so
+        self._masks = b""
+        self._mask = 0
+
+    @property
+    def closing(self) -> bool:
+        """Whether a goodbye has been said or heard."""
+        return self._protocol.state is not State.OPEN
+
+    # --- in --------------------------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes of the peer; gives what is to be sent in answer: pongs, a goodbye."""
+        if self.over is not None:
+            return b""
+        if self._doubtful:
+            self._any_frame(data)
+            return b"".join(self._protocol.data_to_send())
+        if self._unread:
+            self._unread += data
+            unread: bytes | bytearray = self._unread
+        else:
+            unread = data  # most of the time it begins with a frame: it need not be copied to be looked at
+        at = 0
+        while self.over is None and (bounds := _next_frame(unread, at)) is not None:
+            start, end = bounds
+            if unread[at] == _WHOLE_TEXT and start and not self._fragments:
+                self._text(unread[start:end])
+            else:
+                self._doubtful = not start
+                self._any_frame(bytes(unread[at:end]))
+            at = end
+        if unread is data:
+            self._unread += data[at:]
+        else:
+            del self._unread[:at]
+        return b"".join(self._protocol.data_to_send())
+
+    def feed_end(self) -> None:
+        """The peer has hung up, or the connection broke."""
+        if self.over is None:
+            self._protocol.receive_eof()
+            self.over = ConnectionLost(self._protocol.close_code or ABNORMAL, self._protocol.close_reason or "")
+
+    def _text(self, data: bytes | bytearray) -> None:
+        try:
+            self.received.append(str(data, "utf-8"))
+        except UnicodeDecodeError as error:
+            self._fail(1007, f"{error.reason} at position {error.start}")
+
+    def _any_frame(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            self._take(event)
+        if self.over is None and self._protocol.parser_exc is not None:
+            said = self._protocol.close_sent
+            self.over = ConnectionLost(said.code, said.reason) if said is not None else ConnectionLost(ABNORMAL)
+
+    def _take(self, frame: Any) -> None:
+        if frame.opcode == _CLOSE:
+            goodbye = self._protocol.close_rcvd
+            assert goodbye is not None
+            self.over = ConnectionLost(goodbye.code, goodbye.reason)
+        elif frame.opcode < _CONTROL:
+            if frame.opcode != _CONT:
+                self._fragments_are_text = frame.opcode == _TEXT
+            self._fragments.append(frame.data)
+            if frame.fin:
+                message, self._fragments = b"".join(self._fragments), []
+                if self._fragments_are_text:
+                    self._text(message)
+                else:
+                    self.received.append(message)
+
+    def _fail(self, code: int, reason: str) -> None:
+        self._protocol.fail(code, reason)
+        self.over = ConnectionLost(code, reason)
+
+    # --- out -------------------------------------------------------------------------------------------------------
+
+    def text(self, message: str) -> bytes:
+        """The frame of a text."""
+        data = message.encode()
+        size = len(data)
+        mask = self._next_mask()
+        if size < _ONE_BYTE:
+            head = bytes((_WHOLE_TEXT, _MASKED | size))
+        elif size < 1 << 16:
+            head = b"\x81\xfe" + size.to_bytes(2, "big")
+        else:
+            head = b"\x81\xff" + size.to_bytes(8, "big")
+        return b"".join((head, mask, apply_mask(data, mask)))
+
+    def goodbye(self, code: int = NORMAL, reason: str = "") -> bytes:
+        """The frame that begins the closing; nothing when it has begun."""
+        if self.closing or self.over is not None:
+            return b""
+        self._protocol.send_close(code, reason)
+        return b"".join(self._protocol.data_to_send())
+
+    def _next_mask(self) -> bytes:
+        """Four bytes that nobody can foresee (RFC 6455, 5.3); drawn by the dozen, which saves system calls."""
+        self._mask = (self._mask + 4) % _MASKS
+        if self._mask == 0 or not self._masks:
+            self._masks = os.urandom(_MASKS)
+        return self._masks[self._mask : self._mask + 4]
+
+
+def _next_frame(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
+    """Where the payload of the frame at `at` starts and ends; None while it is incomplete.
+
+    If it is one that may not come (masked, too long, of no known kind), everything is given for its end, and 0 for its start.
+    """
+    have = len(data)
+    if have - at < 2:
+        return None
+    first, size = data[at], data[at + 1]
+    if first != _WHOLE_TEXT and (first & 0x70 or first & 0x0F not in _OPCODES):
+        return 0, have
+    start = at + 2
+    if size >= _ONE_BYTE:
+        if size >= _MASKED:
+            return 0, have
+        start = at + (4 if size == _ONE_BYTE else 10)
+        if have < start:
+            return None
+        size = int.from_bytes(data[at + 2 : start], "big")
+        if size > MAX_MESSAGE:
+            return 0, have
+    return (start, start + size) if have >= start + size else None

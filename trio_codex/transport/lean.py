@@ -1,0 +1,248 @@
+"""The lean transport: frames straight over a socket, with as few turns of the scheduler as the work needs.
+
+Whoever calls `receive` reads, and answers pings in passing; there is no task of its own, so nothing hops from one to another. Frames that
+wait together go out together. What is written is kept until the system has taken it, so a send that is cancelled breaks nothing: its
+frame goes out with the next. The end is whatever comes first: a goodbye, a frame that may not come, the end of the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import trio
+from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.uri import parse_uri
+
+from trio_codex.errors import ConfigurationError, ConnectionFailed, ConnectionLost
+from trio_codex.secret import secrets_in, without
+from trio_codex.transport import ABNORMAL, MAX_MESSAGE, NORMAL, Target, Transport
+from trio_codex.transport.frames import QUIET, Frames
+from trio_codex.transport.refusals import refused, why_not_opened
+from trio_codex.transport.streams import host_of, open_way, tls_context
+from trio_codex.transport.wires import SocketWire, TlsWire, Wire
+from trio_codex.trust import tls_failure
+
+__all__ = ["LeanTransport", "open_lean"]
+
+_STUCK_S: Final = 0.05
+"""How often the reader tries to get rid of a pong that the system would not take, which happens when the peer reads nothing."""
+
+_LEFT: Final = 64
+"""Messages that come during the goodbye, while nobody receives, and are kept."""
+
+_HEAD_BYTES: Final = 64 * 1024
+_END_OF_HEAD: Final = b"\r\n\r\n"
+
+
+@asynccontextmanager
+async def open_lean(target: Target, /) -> AsyncIterator[Transport]:
+    """Connect to a ws:// or wss:// URL. Raises ConnectionFailed, ConfigurationError for a bad CA file; leaving the block closes at once."""
+    with trio.CancelScope(deadline=trio.current_time() + target.timeout) as limit:
+        wire = await _open_wire(target)
+    if limit.cancelled_caught:
+        raise ConnectionFailed(f"no connection to {host_of(target.url)} within {target.timeout:g} s")
+    try:
+        said = bytearray()
+        with trio.CancelScope(deadline=limit.deadline) as limit:
+            frames = await _shake_hands(wire, target, said)
+        if limit.cancelled_caught:
+            raise why_not_opened(target, bytes(said), hung_up=False)
+        yield LeanTransport(wire, frames, secrets_in(target.headers))
+    finally:
+        wire.close()
+
+
+class LeanTransport:
+    """A connection over a wire. One task sends; any may receive or close at the same time, for they take turns at reading."""
+
+    def __init__(self, wire: Wire, frames: Frames, secrets: Sequence[str] = ()) -> None:
+        self._wire = wire
+        self._frames = frames
+        self._secrets = secrets
+        self._reading = False
+        self._has_read = trio.lowlevel.ParkingLot()  # those whose turn it is not
+        self._sending = False
+        self._stuck = False  # the wire has kept something
+        self._broken = False  # nothing can be written any more; what the peer said before is still to be read
+
+    # --- receiving -------------------------------------------------------------------------------------------------
+
+    async def receive(self) -> str | bytes:
+        """Give the next frame, without a checkpoint if it is there. Cancel-safe. Raises ConnectionLost, after all frames before the end."""
+        frames = self._frames
+        while not frames.received:
+            if frames.over is not None:
+                raise self._lost()
+            await self._read()
+        message = frames.received.popleft()
+        return without(self._secrets, message) if type(message) is str else message
+
+    async def _read(self) -> None:
+        """Wait until something has come, and take it in; or until another task has done so."""
+        if self._reading:
+            await self._has_read.park()
+            return
+        self._reading = True
+        try:
+            if self._stuck and not self._sending:
+                with trio.move_on_after(_STUCK_S):
+                    await self._wire.wait_readable()
+                self._write(b"")
+            else:
+                await self._wire.wait_readable()
+            self._take_in()
+        finally:
+            self._reading = False
+            if self._has_read:
+                self._has_read.unpark_all()
+
+    def _take_in(self) -> None:
+        try:
+            data = self._wire.read()
+        except OSError:
+            data = b""
+        if data:
+            if answer := self._frames.feed(data):
+                self._write(answer)
+        elif data is not None:
+            self._frames.feed_end()
+
+    async def _until_over(self) -> None:
+        """Read to the end, for somebody who does not receive."""
+        kept = len(self._frames.received) + _LEFT
+        while self._frames.over is None:
+            await self._read()
+            while not self._broken and len(self._frames.received) > kept:
+                self._frames.received.pop()
+
+    # --- sending ---------------------------------------------------------------------------------------------------
+
+    async def send(self, frame: str) -> None:
+        """Write one frame, without a checkpoint if the system takes it at once.
+
+        Cancel-safe: it goes out, at the latest with the next one. Raises ConnectionLost, with the peer's own reason if it gave one.
+        """
+        await self.send_many((frame,))
+
+    async def send_many(self, frames: Sequence[str]) -> None:
+        """Write frames with one call of the system. What holds for `send` holds for all of them together."""
+        if self._frames.over is not None or self._frames.closing:
+            raise self._lost()
+        text = self._frames.text
+        if not self._write(b"".join([text(frame) for frame in frames])):
+            await self._until_written()
+        if self._broken:
+            await self._until_over()
+            raise self._lost()
+
+    def _write(self, data: bytes) -> bool:
+        """Whether everything is written, or will never be."""
+        try:
+            self._stuck = not self._broken and not self._wire.write(data)
+        except OSError:
+            self._broken, self._stuck = True, False
+        return not self._stuck
+
+    async def _until_written(self) -> None:
+        self._sending = True
+        try:
+            while self._stuck:
+                await self._wire.wait_writable()
+                self._write(b"")
+        finally:
+            self._sending = False
+
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        """Exchange close frames. Never raises; set a time limit, for the peer may never answer."""
+        if not self._write(self._frames.goodbye(code, reason)):
+            await self._until_written()
+        await self._until_over()
+
+    def _lost(self) -> ConnectionLost:
+        over = self._frames.over or ConnectionLost(NORMAL if self._frames.closing else ABNORMAL)
+        return ConnectionLost(over.code, without(self._secrets, over.reason))
+
+
+# --- opening -----------------------------------------------------------------------------------------------------------
+
+
+async def _open_wire(target: Target) -> Wire:
+    context = tls_context(target)
+    stream = await open_way(target)
+    if not isinstance(stream, trio.SocketStream):
+        await trio.aclose_forcefully(stream)
+        raise ConfigurationError(
+            "the lean transport does not go through an https:// proxy; use transport='trio-websocket'"
+        )
+    wire: Wire = SocketWire(stream)
+    if context is None:
+        return wire
+    tls = TlsWire(wire, context, urlsplit(target.url).hostname or "")
+    try:
+        await tls.handshake()
+    except OSError as error:
+        wire.close()
+        message, advice = tls_failure(host_of(target.url), error)
+        raise ConnectionFailed(message, stage="tls", advice=advice) from error
+    except BaseException:
+        wire.close()
+        raise
+    return tls
+
+
+async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> Frames:
+    """Become a websocket; `said` is what the peer said meanwhile. Raises ConnectionFailed."""
+    protocol = ClientProtocol(parse_uri(target.url), max_size=MAX_MESSAGE, logger=QUIET)
+    request = protocol.connect()
+    for name, value in target.headers:
+        request.headers[name] = value
+    protocol.send_request(request)
+    try:
+        wire.write(b"".join(protocol.data_to_send()))
+        while _END_OF_HEAD not in said:
+            await _hear(wire, target, said)
+            if len(said) > _HEAD_BYTES or not said.startswith(b"HTTP/1."[: len(said)]):
+                raise why_not_opened(target, bytes(said), hung_up=False)
+        fed = said.index(_END_OF_HEAD) + len(_END_OF_HEAD)
+        protocol.receive_data(bytes(said[:fed]))
+        while not protocol.events_received() and protocol.handshake_exc is None:  # the body of a refusal
+            if fed == len(said):
+                await _hear(wire, target, said)
+            protocol.receive_data(bytes(said[fed:]))
+            fed = len(said)
+    except OSError as error:
+        raise why_not_opened(target, bytes(said), hung_up=True) from error
+    if protocol.handshake_exc is not None:
+        raise _not_opened(target, bytes(said), protocol.handshake_exc)
+    frames = Frames(protocol)
+    frames.feed(bytes(said[fed:]))
+    return frames
+
+
+async def _hear(wire: Wire, target: Target, said: bytearray) -> None:
+    """Wait for more of what the peer says. Raises ConnectionFailed when it hangs up."""
+    await wire.wait_readable()
+    data = wire.read()
+    if data == b"":
+        raise why_not_opened(target, bytes(said), hung_up=True)
+    said += data or b""
+
+
+def _not_opened(target: Target, said: bytes, error: Exception) -> ConnectionFailed:
+    if isinstance(error, InvalidStatus):
+        failed = refused(
+            target, error.response.status_code, _raw(error.response.headers), bytes(error.response.body or b"")
+        )
+    else:
+        failed = why_not_opened(target, said, hung_up=False)
+    failed.__cause__ = error
+    return failed
+
+
+def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers.raw_items()]
