@@ -18,9 +18,19 @@ CLOCK = "real"
 
 QUICK_S = 4
 
+TRANSPORT = ["trio-websocket"]
+"""The one that sessions of this module are on, see `on_each_transport`."""
+
+
+@pytest.fixture(autouse=True, params=["trio-websocket", "lean"])
+def on_each_transport(request: pytest.FixtureRequest) -> None:
+    TRANSPORT[:] = [request.param]
+
 
 def connect(server: Any, agent: Agent | None = None, **options: Any) -> Any:
-    return open_realtime_session(agent or Agent(), endpoint=server.endpoint, api_key="sk-test", **options)
+    return open_realtime_session(
+        agent or Agent(), endpoint=server.endpoint, api_key="sk-test", transport=TRANSPORT[0], **options
+    )
 
 
 async def test_a_conversation() -> None:
@@ -115,7 +125,7 @@ async def test_a_peer_that_does_not_answer_the_goodbye_costs_the_patience() -> N
     with trio.fail_after(QUICK_S):
         async with listener, trio.open_nursery() as nursery:
             nursery.start_soon(_acknowledge_and_freeze, listener)
-            async with open_realtime_session(Agent(), endpoint=endpoint, patience=0.2):
+            async with open_realtime_session(Agent(), endpoint=endpoint, patience=0.2, transport=TRANSPORT[0]):
                 await trio.sleep(0.05)
                 started = trio.current_time()
             assert 0.2 <= trio.current_time() - started < 1.5
