@@ -14,12 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from trio_codex.voice.answering import SimpleWorkflow
     from trio_codex.voice.events import (
         VoiceStreamEvent,
         VoiceStreamEventAudio,
         VoiceStreamEventError,
         VoiceStreamEventLifecycle,
     )
+    from trio_codex.voice.inputs import AudioInput, StreamedAudioInput
+    from trio_codex.voice.local import LocalSTT, LocalTTS
     from trio_codex.voice.models import (
         Heard,
         Opens,
@@ -39,25 +42,43 @@ if TYPE_CHECKING:
         Word,
         Workflow,
     )
+    from trio_codex.voice.openai import OpenAISTT, OpenAITTS
+    from trio_codex.voice.pipeline import VoicePipeline
+    from trio_codex.voice.result import Turn, VoiceResult
+    from trio_codex.voice.sentences import Sentences
+    from trio_codex.voice.speaking import SentenceEnded, SentenceStarted
     from trio_codex.voice.stages import Stage
 
 _HOMES = {
+    "AudioInput": "inputs",
     "Heard": "models",
+    "LocalSTT": "local",
+    "LocalTTS": "local",
+    "OpenAISTT": "openai",
+    "OpenAITTS": "openai",
     "Opens": "models",
     "STTModel": "models",
     "STTSettings": "models",
     "Segment": "models",
     "Send": "models",
+    "SentenceEnded": "speaking",
+    "SentenceStarted": "speaking",
+    "Sentences": "sentences",
+    "SimpleWorkflow": "answering",
     "SpeechStarted": "models",
     "SpeechStopped": "models",
     "Stage": "stages",
+    "StreamedAudioInput": "inputs",
     "StreamingSTTModel": "models",
     "TTSModel": "models",
     "TTSSettings": "models",
     "Transcript": "models",
     "TranscriptDelta": "models",
     "TranscriptionStream": "models",
+    "Turn": "result",
     "VoiceConfig": "models",
+    "VoicePipeline": "pipeline",
+    "VoiceResult": "result",
     "VoiceStreamEvent": "events",
     "VoiceStreamEventAudio": "events",
     "VoiceStreamEventError": "events",
@@ -67,22 +88,35 @@ _HOMES = {
 }
 
 __all__ = [
+    "AudioInput",
     "Heard",
+    "LocalSTT",
+    "LocalTTS",
+    "OpenAISTT",
+    "OpenAITTS",
     "Opens",
     "STTModel",
     "STTSettings",
     "Segment",
     "Send",
+    "SentenceEnded",
+    "SentenceStarted",
+    "Sentences",
+    "SimpleWorkflow",
     "SpeechStarted",
     "SpeechStopped",
     "Stage",
+    "StreamedAudioInput",
     "StreamingSTTModel",
     "TTSModel",
     "TTSSettings",
     "Transcript",
     "TranscriptDelta",
     "TranscriptionStream",
+    "Turn",
     "VoiceConfig",
+    "VoicePipeline",
+    "VoiceResult",
     "VoiceStreamEvent",
     "VoiceStreamEventAudio",
     "VoiceStreamEventError",

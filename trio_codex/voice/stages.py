@@ -83,6 +83,6 @@ async def _run(
     with receive, send:
         try:
             await stage.run(receive, send)
-        except trio.BrokenResourceError:
+        except* trio.BrokenResourceError:
             if send.statistics().open_receive_channels:  # it is not about nobody receiving any more
                 raise

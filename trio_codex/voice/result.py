@@ -1,0 +1,136 @@
+"""What a run of a pipeline gives: its events, and what was said by whom, as it stands.
+
+A turn knows what was spoken and how much of it the user has taken, so that after an interruption one can say what was heard.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import trio
+
+from trio_codex.voice.events import VoiceStreamEvent, VoiceStreamEventAudio
+from trio_codex.voice.models import Transcript
+
+__all__ = ["Turn", "VoiceResult"]
+
+_BYTES_PER_CHARACTER: Final = 48_000 // 15
+"""People say about 15 characters a second; it only serves to guess how much was heard of a sentence that was not finished."""
+
+
+@attrs.define
+class _Sentence:
+    text: str
+    nbytes: int = 0
+    complete: bool = False
+
+    def heard(self, nbytes: int) -> str:
+        """Return the words of it that the first `nbytes` of its audio hold."""
+        if self.complete and nbytes >= self.nbytes:
+            return self.text
+        whole = self.nbytes if self.complete else max(self.nbytes, len(self.text) * _BYTES_PER_CHARACTER)
+        end = len(self.text) * nbytes // whole if whole else 0
+        return self.text if end >= len(self.text) else self.text[: self.text.rfind(" ", 0, end + 1) + 1].rstrip()
+
+
+@attrs.define(eq=False)
+class Turn:
+    """One answer. `transcript` is what it answers, None for a greeting and for a word into a silence; `number` counts from 1.
+
+    `interrupted`: somebody spoke before all of it was played.
+    """
+
+    number: int
+    transcript: Transcript | None = None
+    interrupted: bool = False
+    _sentences: list[_Sentence] = attrs.field(factory=list, init=False, repr=False)
+    _heard: int = attrs.field(default=0, init=False, repr=False)
+
+    @property
+    def text(self) -> str:
+        """What was or is being spoken, character for character what the workflow said as far as it went."""
+        return "".join(sentence.text for sentence in self._sentences)
+
+    @property
+    def text_heard(self) -> str:
+        """What was heard of it: the sentences whose audio was taken, and of the last one as many words as its share of audio."""
+        heard, left = "", self._heard
+        for sentence in self._sentences:
+            if left < sentence.nbytes or not sentence.complete:
+                return heard + sentence.heard(left)
+            heard += sentence.text
+            left -= sentence.nbytes
+        return heard
+
+    def begin(self, text: str) -> None:
+        """A sentence is spoken now."""
+        self._sentences.append(_Sentence(text))
+
+    def end(self) -> None:
+        """All audio of the sentence has come."""
+        if self._sentences:
+            self._sentences[-1].complete = True
+
+    def add(self, nbytes: int) -> None:
+        """Audio has come."""
+        if not self._sentences:
+            self.begin("")
+        self._sentences[-1].nbytes += nbytes
+
+    def take(self, nbytes: int) -> None:
+        """The user has taken audio."""
+        self._heard += nbytes
+
+
+class VoiceResult:
+    """The events of a run, as an async iterator, and what was said.
+
+    Iteration is cancel-safe: an event is taken or it stays. Audio of an interrupted turn that was not taken is dropped. A second
+    `async for` at the same time raises trio.BusyResourceError; after the block trio.ClosedResourceError.
+    """
+
+    def __init__(self, events: trio.MemoryReceiveChannel[VoiceStreamEvent]) -> None:
+        self.turns: list[Turn] = []
+        self.partial_transcript: str = ""
+        self._events = events
+        self._busy = False
+
+    @property
+    def transcripts(self) -> list[str]:
+        """What the user said, turn by turn."""
+        return [turn.transcript.text for turn in self.turns if turn.transcript is not None]
+
+    @property
+    def text(self) -> str:
+        """What was spoken, one line for each turn that said something; of an interrupted turn what was heard."""
+        texts = (turn.text_heard if turn.interrupted else turn.text for turn in self.turns)
+        return "\n".join(text for text in texts if text)
+
+    def __enter__(self) -> VoiceResult:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.close()
+
+    def __aiter__(self) -> VoiceResult:
+        return self
+
+    async def __anext__(self) -> VoiceStreamEvent:
+        if self._busy:
+            raise trio.BusyResourceError("another task iterates over this result already")
+        self._busy = True
+        try:
+            while True:
+                try:
+                    event = await self._events.receive()
+                except trio.EndOfChannel:
+                    raise StopAsyncIteration from None
+                if not isinstance(event, VoiceStreamEventAudio):
+                    return event
+                turn = self.turns[event.turn - 1]
+                if not turn.interrupted:
+                    turn.take(len(event.data))
+                    return event
+        finally:
+            self._busy = False
