@@ -7,7 +7,8 @@ ask for the real engines. The other two are the functions of `trio_codex.testing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,18 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "local_server(**options): what the fixture local_server runs, as for trio_codex.server.open_local_server",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say why `skip_if_unavailable` has skipped a test, where pytest-trio has forgotten it."""
+    report = yield
+    availability: Any = sys.modules.get("trio_codex.testing.availability")
+    if report.skipped and availability is not None and isinstance(report.longrepr, tuple):
+        path, line, said = report.longrepr
+        reason = availability.take_reason()
+        report.longrepr = (path, line, said if reason is None else f"Skipped: {reason}")
+    return report
 
 
 @pytest.fixture

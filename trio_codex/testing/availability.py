@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from trio_codex.diagnostics import Probe, format_probe_failure, probe_text_turn, skip_reason_for_error
 from trio_codex.errors import ConfigurationError, ConnectionFailed, TrioCodexError
 
-__all__ = ["skip_if_unavailable"]
+__all__ = ["skip_if_unavailable", "take_reason"]
+
+_reasons: list[str] = []
 
 
 @asynccontextmanager
@@ -31,16 +33,29 @@ async def skip_if_unavailable(**where: Any) -> AsyncIterator[None]:
     try:
         probe = await probe_text_turn(**where)
     except ConfigurationError as error:
-        pytest.skip(f"not configured: {error}")
+        _skip(f"not configured: {error}")
     if not probe.ok:
-        reason = _reason(probe)
-        (pytest.skip if reason else pytest.fail)(f"{reason or 'the service refused'}: {format_probe_failure(probe)}")
+        if (reason := _reason(probe)) is None:
+            pytest.fail(f"the service refused: {format_probe_failure(probe)}")
+        _skip(f"{reason}: {format_probe_failure(probe)}")
     try:
         yield
     except TrioCodexError as error:
         if (reason := skip_reason_for_error(error)) is None:
             raise
-        pytest.skip(f"{reason}: {error}")
+        _skip(f"{reason}: {error}")
+
+
+def _skip(reason: str) -> NoReturn:
+    import pytest
+
+    _reasons[:] = [reason]
+    pytest.skip(reason)
+
+
+def take_reason() -> str | None:
+    """Give the reason of the last skip, once: pytest-trio loses it on the way, and the plugin puts it back."""
+    return _reasons.pop() if _reasons else None
 
 
 def _reason(probe: Probe) -> str | None:
