@@ -18,6 +18,11 @@ import pytest
 LIMIT_S = 60
 
 
+def _hear_ctrl_c() -> None:
+    """A shell that runs the tests in its background lets them, and so their commands, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @attrs.frozen
 class Cli:
     """Runs `python -m trio_codex` and finds every process that it, or a child of it, left behind."""
@@ -41,6 +46,7 @@ class Cli:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hear_ctrl_c,
         ) as process:
             try:
                 yield process
