@@ -108,3 +108,20 @@ def test_talk_to_a_server_that_dies_in_the_middle(cli: Cli) -> None:
     assert "connection lost" in err
     assert "Traceback" not in err
     assert not (cli.folder / "reply.wav").exists()
+
+
+def test_talk_notices_that_its_server_has_died_between_two_lines(cli: Cli) -> None:
+    with cli.start("serve", "--port", "0", "--json") as server:
+        url = serving(server)["http_url"]
+        with cli.start("talk", OPENAI_BASE_URL=url) as talk:
+            assert talk.stdin is not None
+            assert talk.stdout is not None
+            talk.stdin.write("hello there\n")
+            talk.stdin.flush()
+            assert talk.stdout.readline().startswith("Assistant: ")
+            server.send_signal(signal.SIGKILL)
+            assert talk.wait(timeout=30) == 1, "it waits for the next line"
+            _, err = finish(talk)
+        finish(server)
+    assert "connection lost" in err
+    assert "Traceback" not in err

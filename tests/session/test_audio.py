@@ -140,6 +140,15 @@ async def test_a_speaker_that_is_behind_loses_nothing() -> None:
         assert len(heard) == 40
 
 
+async def test_a_speaker_that_is_far_behind_goes_on_with_the_last_answer_but_one() -> None:
+    async with scripted_session() as (session, line):
+        for number in range(50):
+            await answer(line, words="…", audio=[bytes([number]) * 4800] * 10)
+            await settle()
+            assert (await anext(session.audio))[:1] == bytes([max(number - 1, 0)])
+            assert len(session.audio._queue) < 20
+
+
 async def test_two_speakers() -> None:
     async with scripted_session() as (session, _), trio.open_nursery() as nursery:
         nursery.start_soon(waiting, session.audio)

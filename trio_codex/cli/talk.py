@@ -135,21 +135,28 @@ def _read(path: Path) -> bytes:
 
 
 async def _chat(session: Session, console: Console) -> tuple[Minutes, bytes]:
-    """Exchange lines until standard input ends."""
+    """Exchange lines until standard input ends, or the session does."""
     if sys.stdin is None:
         raise ConfigurationError("standard input is closed: there are no lines to read")
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # what is no text is none of our failures
     minutes = Minutes(console)
     heard = bytearray()
-    async with beside(partial(minutes.follow, session), partial(_keep, session, heard)):
-        while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
-            if text := line.strip():
-                minutes.begin_turn(text)
-                await session.send_message(text)
-                await minutes.turn_over.wait()
-            if minutes.errors:
-                break
+    reading = trio.CancelScope()
+
+    async def follow() -> None:
+        await minutes.follow(session)
+        reading.cancel(reason="nobody is there to answer")
+
+    async with beside(follow, partial(_keep, session, heard)):
+        with reading:
+            while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+                if text := line.strip():
+                    minutes.begin_turn(text)
+                    await session.send_message(text)
+                    await minutes.turn_over.wait()
+                if minutes.errors:
+                    break
     return minutes, bytes(heard)
 
 

@@ -1,8 +1,8 @@
 """What should sound now: the session's audio as an iterator, and the place where a sink reports what was heard.
 
-The queue holds one answer. What is taken from it counts as heard until a sink reports; barge-in empties it at once. When nobody took
-anything while an answer was the newest, it is dropped as the next begins, so that unread audio does not pile up; a speaker that
-is merely behind loses nothing.
+The queue holds one answer, and for a speaker that is still at the one before, what is left of that. What is taken from it counts as
+heard until a sink reports; barge-in empties it at once. When an answer begins, everything older is dropped: also the answer before, if
+nobody took anything while it was the newest. So what nobody takes never piles up, and nobody is cut short for being a little behind.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Speaker:
     def play(self, effect: Play) -> None:
         """Queue audio."""
         if effect.response_id != self._response_id:
+            before = self._response_id if self._listened else None
+            self._queue = deque(play for play in self._queue if play.response_id == before)
             self._response_id = effect.response_id
-            if not self._listened:
-                self._queue.clear()
             self._listened = self._busy
         self._queue.append(effect)
         self._arrived.set()
