@@ -8,7 +8,6 @@ Endpoints and trust roots have modules of their own and are offered here too. No
 """
 
 import functools
-import logging
 import os
 import re
 import tomllib
@@ -22,6 +21,7 @@ import orjson
 from trio_codex.callables import evaluate
 from trio_codex.endpoints import Endpoint, KeySource
 from trio_codex.errors import ConfigurationError
+from trio_codex.logs import get_logger
 from trio_codex.secret import Secret
 from trio_codex.trust import Bundle, ca_bundle, ssl_context
 
@@ -37,7 +37,7 @@ __all__ = [
     "ssl_context",
 ]
 
-_log = logging.getLogger(__name__)
+_log = get_logger("credentials")
 
 _GET_A_KEY = (
     "set OPENAI_API_KEY or CODEX_API_KEY to a key from https://platform.openai.com/api-keys, or talk to a local server"

@@ -22,6 +22,7 @@ import trio
 from trio_codex.audio import require
 from trio_codex.credentials import Endpoint, KeySource, resolve_key, ssl_context
 from trio_codex.errors import ConnectionFailed, ServerRefused
+from trio_codex.logs import get_logger
 from trio_codex.proxies import find_proxy
 from trio_codex.secret import secrets_in, without
 from trio_codex.sse import ServerSentEvent, SseParser
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = ["Answer", "Api", "open_api"]
+
+_log: Final = get_logger("http")
 
 RETRIES: Final = 2
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 8.0
@@ -201,6 +204,7 @@ class Api:
                     raise
                 delay = _backoff(attempt)
             else:
+                _log.info("%s %s: %s%s", method, path, response.status_code, _request_id(response))
                 if response.is_success:
                     return response
                 refusal = await _refusal(response)
@@ -283,6 +287,11 @@ def _connection_failures(endpoint: Endpoint) -> Iterator[None]:
             f"no whole answer came from {endpoint.http_url}: {error or type(error).__name__}",
             stage="dns" if _cause(error, socket.gaierror) else None,
         ) from error
+
+
+def _request_id(response: httpx.Response) -> str:
+    found = response.headers.get("x-request-id")
+    return f" ({found})" if found else ""
 
 
 def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:

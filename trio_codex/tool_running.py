@@ -9,7 +9,6 @@ have, and what becomes of the text, is the caller's business.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import trio
 
 from trio_codex.agent import HANDOFF_DONE, HANDOFF_FAILED, Agent, Guardrail, resolve_instructions
 from trio_codex.errors import LocalProtocolError, ToolError
+from trio_codex.logs import get_logger
 from trio_codex.protocol import (
     Briefing,
     ContentPart,
@@ -60,7 +60,7 @@ __all__ = [
     "prepare_handoff",
 ]
 
-_log: Final = logging.getLogger("trio_codex.tools")
+_log: Final = get_logger("tools")
 
 LONGEST_OUTPUT: Final = 1024 * 1024
 """Characters of a tool's result; the API takes frames of some MiB, and models far less."""

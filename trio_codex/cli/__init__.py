@@ -7,6 +7,7 @@ error. Ctrl-C and SIGTERM cancel the command, so that everything is closed in or
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ _INTERRUPTED = 130
 def run(arguments: Sequence[str]) -> int:
     """Run one command; gives the exit status."""
     options = _parser().parse_args(arguments)
+    _log_to_stderr()
     command = _COMMANDS[options.command]
     try:
         status = trio.run(_until_signal, lambda: command.run(options), getattr(command, "ON_SIGNAL", _INTERRUPTED))
@@ -55,6 +57,17 @@ def run(arguments: Sequence[str]) -> int:
         print(f"trio-codex {options.command}: {error}", file=sys.stderr)
         return 1
     return status
+
+
+def _log_to_stderr() -> None:
+    """Show warnings, and what TRIO_CODEX_LOG asks for: `info` for each change of state, `debug` for frames as well."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("TRIO_CODEX_LOG", "").strip().upper(), logging.WARNING)
+    handler = logging.StreamHandler()
+    if level < logging.WARNING:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("trio_codex")
+    logger.addHandler(handler)
+    logger.setLevel(level)
 
 
 def _drop_output() -> None:

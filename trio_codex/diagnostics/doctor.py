@@ -8,7 +8,6 @@ Nothing of the service is used but the bare HTTP client and the probe; nothing h
 from __future__ import annotations
 
 import email.utils
-import logging
 import os
 import platform
 import ssl
@@ -28,6 +27,7 @@ from trio_codex.diagnostics.reasons import skip_reason_for_error
 from trio_codex.errors import ConnectionFailed, RemoteProtocolError, ServerRefused, TrioCodexError
 from trio_codex.events import ErrorInfo
 from trio_codex.http import Api, open_api
+from trio_codex.logs import get_logger
 from trio_codex.proxies import Proxy, find_proxy
 from trio_codex.transport import Target
 from trio_codex.transport.dialing import DEFAULT_MODEL
@@ -36,7 +36,7 @@ from trio_codex.transport.streams import address_of, open_stream
 __all__ = ["CHECKS", "Check", "Examination", "Skip", "examine"]
 
 STT_MODEL, TTS_MODEL, VOICE = "gpt-transcribe", "gpt-4o-mini-tts", "ash"
-_log: Final = logging.getLogger("trio_codex.diagnostics")
+_log: Final = get_logger("diagnostics")
 
 CLOCK_TOLERANCE_S: Final = 300
 _SHOWN: Final = ("trio", "trio-websocket", "httpx")

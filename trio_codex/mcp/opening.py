@@ -6,7 +6,6 @@ and the sessions in it, go on. Everything ends with the block, the process of a 
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import trio
 from trio_codex.audio.extras import require
 from trio_codex.body import Body, leaves
 from trio_codex.errors import ConfigurationError, ConnectionFailed, TrioCodexError
+from trio_codex.logs import get_logger
 from trio_codex.mcp.calling import Connection, Offer
 from trio_codex.mcp.servers import ProcessServer, WebServer, reason_of
 from trio_codex.secret import Secret
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PATIENCE: Final = 2.0
 """How long a server may take over its goodbye over HTTP; a process is given as long between the steps that end it."""
 
-log: Final = logging.getLogger("trio_codex.mcp")
+log: Final = get_logger("mcp")
 
 
 class ToolSettings(TypedDict, total=False):

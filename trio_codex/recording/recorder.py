@@ -11,7 +11,6 @@ import datetime
 import functools
 import inspect
 import json
-import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +23,7 @@ import trio
 
 from trio_codex.body import Body
 from trio_codex.errors import ConfigurationError, ConnectionLost
+from trio_codex.logs import get_logger
 from trio_codex.protocol import Conversation
 from trio_codex.recording.values import Written
 
@@ -35,7 +35,7 @@ KEPT_BYTES: Final = 8 * 1024 * 1024
 PATIENCE_S: Final = 5.0
 """How long the end of the block waits for the disk."""
 
-_log: Final = logging.getLogger("trio_codex.recording")
+_log: Final = get_logger("recording")
 
 RunSync = Callable[[Callable[[], Any]], Awaitable[Any]]
 

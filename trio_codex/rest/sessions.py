@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from trio_codex.agent import Agent
+from trio_codex.logs import get_logger
 from trio_codex.protocol import SessionSettings, check_session, session_object
 from trio_codex.tool_running import brief
 from trio_codex.transport.dialing import DEFAULT_MODEL
@@ -16,7 +16,7 @@ __all__ = ["Wanted", "session_of"]
 Wanted = SessionSettings | Mapping[str, Any]
 """A session as settings, or as the API writes it."""
 
-_log: Final = logging.getLogger("trio_codex.rest")
+_log: Final = get_logger("rest")
 
 
 async def session_of(session: Wanted | None, *, agent: Agent | None, model: str | None, context: Any) -> dict[str, Any]:

@@ -11,7 +11,6 @@ when `serve` returns.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -19,6 +18,7 @@ import attrs
 import trio
 
 from trio_codex.errors import VoiceError
+from trio_codex.logs import get_logger
 from trio_codex.protocol import (
     AnswerRequest,
     AwaitSpeech,
@@ -42,7 +42,7 @@ from trio_codex.server.listening import DetectorFactory, Ears
 from trio_codex.server.outbox import FULL, Outbox
 from trio_codex.server.responder import Responder
 
-logger: Final = logging.getLogger("trio_codex.server")
+logger: Final = get_logger("server")
 
 GOODBYE_S = 1.0
 """How long a session that is stopped may take to write what waits."""

@@ -8,7 +8,6 @@ and shared by all sessions, so turns that only the client can end may not occupy
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -19,11 +18,12 @@ import trio
 
 from trio_codex.audio import AudioFormat, Transcoder
 from trio_codex.errors import VoiceError
+from trio_codex.logs import get_logger
 from trio_codex.protocol import FinishTranscribing, SetDetector, StartTranscribing
 from trio_codex.server.engines import Detector, SpeechToText
 from trio_codex.speech import SpeechStarted
 
-logger: Final = logging.getLogger("trio_codex.server")
+logger: Final = get_logger("server")
 
 PIECE_MS = 100
 """Audio is heard in pieces of this length."""

@@ -6,7 +6,6 @@ died is heard once more. Knows nothing of HTTP or of file formats.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -16,11 +15,12 @@ import trio
 
 from trio_codex.audio import AudioFormat
 from trio_codex.errors import VoiceError
+from trio_codex.logs import get_logger
 from trio_codex.server.connection import Engines
 from trio_codex.server.engines import SpeechToText
 from trio_codex.speech import SpeechStarted
 
-logger: Final = logging.getLogger("trio_codex.server")
+logger: Final = get_logger("server")
 
 PAUSE: Final[Mapping[str, Any]] = {
     "type": "server_vad",

@@ -6,7 +6,6 @@ connections' streams and closes them when the time for an orderly end is over.
 
 from __future__ import annotations
 
-import logging
 import socket
 from typing import Any, Final
 
@@ -18,9 +17,10 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
 from trio_codex.errors import ConfigurationError
+from trio_codex.logs import get_logger
 from trio_codex.server.faults import FaultPlan
 
-logger: Final = logging.getLogger("trio_codex.server.http")
+logger: Final = get_logger("server.http")
 
 GRACE_S = 1.0
 """How long HTTP requests may take to end after `stop`."""

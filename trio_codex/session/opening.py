@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast, get_args
+from urllib.parse import urlsplit
 
 import trio
 
@@ -20,13 +21,15 @@ from trio_codex.errors import ConfigurationError, InternalError, RemoteProtocolE
 from trio_codex.events import HistoryItem
 from trio_codex.protocol import Conversation, Item, SessionSettings, structure
 from trio_codex.recording import Recording, open_recorder, recorded
+from trio_codex.session.diary import log
 from trio_codex.session.services import Services
 from trio_codex.session.session import BUFFER, Session
-from trio_codex.session.shell import Shell, log
+from trio_codex.session.shell import Shell
 from trio_codex.session.tool_runner import ToolRunner
 from trio_codex.tool_running import brief
 from trio_codex.transport import Connector, Target
 from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
+from trio_codex.transport.wiretap import tapped
 
 
 @asynccontextmanager
@@ -90,17 +93,20 @@ async def _open(
     services: Services | None = None
     try:
         async with connect(target) as connection, trio.open_nursery() as nursery:
-            services = Services(shell, connection, tools, patience)
+            services = Services(shell, tapped(connection), tools, patience)
             session = Session(shell, services, tools, shell.feeds.open(None, BUFFER), context)
             await nursery.start(services.run)
             await _acknowledged(shell)
             await trio.lowlevel.checkpoint_if_cancelled()  # the services may have been cancelled just now, with us
             services.shield()
+            host, agent = urlsplit(target.url).hostname, session.current_agent
+            log.info("session %s is open: agent %r, %s", session.session_id, agent.name, host)
             try:
                 with body:
                     yield session
             finally:
                 services.leave()  # the nursery waits for it
+        log.info("session %s is left", session.session_id)
     except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
         ended = error
     if (outcome := body.outcome(ended, _failure)) is not None:

@@ -17,7 +17,8 @@ import trio
 from trio_codex.errors import ConnectionLost, RemoteProtocolError
 from trio_codex.events import RawModelEvent
 from trio_codex.protocol import decode_server_event
-from trio_codex.session.shell import OutgoingFrame, Shell, log
+from trio_codex.session.diary import log
+from trio_codex.session.shell import OutgoingFrame, Shell
 from trio_codex.session.tool_runner import ToolRunner
 from trio_codex.transport import ABNORMAL, Transport
 

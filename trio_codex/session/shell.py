@@ -7,7 +7,6 @@ it; room is counted in frames. When the connection ends, everybody who waits is 
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
@@ -40,11 +39,10 @@ from trio_codex.protocol import (
     check_settings,
     encode_client_event,
 )
+from trio_codex.session.diary import log, note
 from trio_codex.session.playback import Speaker
 from trio_codex.session.streams import Feeds
 from trio_codex.transport import NORMAL
-
-log: Final = logging.getLogger("trio_codex.session")
 
 ROOM: Final = 64
 """Frames that verbs may have in the outbox before the next one waits."""
@@ -109,6 +107,7 @@ class Shell:
         match effect:
             case Emit(event):
                 self.feeds.put(event)
+                note(event)
             case Play():
                 self.speaker.play(effect)
             case StopPlayback(response_id):

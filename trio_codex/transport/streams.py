@@ -19,11 +19,14 @@ import trio
 from trio_codex.audio import require
 from trio_codex.credentials import Secret, ssl_context
 from trio_codex.errors import ConnectionFailed
+from trio_codex.logs import get_logger
 from trio_codex.proxies import Proxy, find_proxy
 from trio_codex.transport import Target
 from trio_codex.trust import tls_failure
 
 __all__ = ["address_of", "host_of", "open_stream", "open_way", "tls_context"]
+
+_log: Final = get_logger("transport")
 
 _KEEP_ALIVE: Final = (
     ("TCP_KEEPIDLE", 20),
@@ -55,7 +58,9 @@ async def open_way(target: Target) -> trio.abc.Stream:
     """Open the stream below TLS: TCP, through a proxy where the environment names one. Raises what `open_stream` raises."""
     host, port = address_of(target.url)
     proxy = find_proxy(target.url)
-    return await (_connect(host, port) if proxy is None else _through(proxy, host, port))
+    stream: trio.abc.Stream = await (_connect(host, port) if proxy is None else _through(proxy, host, port))
+    _log.info("connected to %s%s", host_of(target.url), f" through the proxy {proxy.place}" if proxy else "")
+    return stream
 
 
 def address_of(url: str) -> tuple[str, int]:

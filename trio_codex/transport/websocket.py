@@ -8,7 +8,6 @@ socket is closed by force at the end, whatever the peer does. Redirects are refu
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -18,6 +17,7 @@ import trio
 import trio_websocket
 
 from trio_codex.errors import ConnectionFailed, ConnectionLost
+from trio_codex.logs import get_logger
 from trio_codex.secret import secrets_in, without
 from trio_codex.transport import ABNORMAL, MAX_MESSAGE, NORMAL, Target, Transport
 from trio_codex.transport.refusals import refused, why_not_opened
@@ -25,7 +25,7 @@ from trio_codex.transport.streams import host_of, open_stream
 
 __all__ = ["open_websocket"]
 
-_log = logging.getLogger("trio_codex.transport")
+_log = get_logger("transport")
 
 _READ_BYTES: Final = 64 * 1024
 _QUEUE: Final = 64  # frames; a full queue would keep trio-websocket from answering pings

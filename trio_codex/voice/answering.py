@@ -5,7 +5,6 @@ Whatever a function gives is said in its order and waits for its turn to be spok
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -14,12 +13,13 @@ import trio
 
 from trio_codex.callables import check_callable, evaluate
 from trio_codex.errors import ConfigurationError
+from trio_codex.logs import get_logger
 from trio_codex.voice.models import Send, Transcript, Workflow
 from trio_codex.voice.stages import Stage
 
 __all__ = ["Answering", "SimpleWorkflow", "answering", "saying"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger("voice")
 
 
 class SimpleWorkflow:

@@ -7,7 +7,6 @@ as fast as it takes it, and no further when it has gone.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -23,8 +22,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from trio_codex.errors import VoiceError
 from trio_codex.grammar import Refusal, Rule
+from trio_codex.logs import get_logger
 
-logger: Final = logging.getLogger("trio_codex.server")
+logger: Final = get_logger("server")
 
 SENT_IN_VAIN: Final = 8
 """A body that is too large by at most this factor is read and thrown away, so that the client gets to read why."""

@@ -6,7 +6,6 @@ was accepted. Turns a websocket into a `Line`.
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import Final
 
@@ -14,11 +13,12 @@ import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from trio_codex.grammar import Refusal
+from trio_codex.logs import get_logger
 from trio_codex.protocol import Peer, encode_server_event
 from trio_codex.server.routes.exchange import HttpRefusal, refused
 from trio_codex.server.service import DEFAULT_MODEL, Service
 
-logger: Final = logging.getLogger("trio_codex.server")
+logger: Final = get_logger("server")
 
 SUBPROTOCOL: Final = "realtime"
 INTENTS: Final = ("realtime", "transcription")

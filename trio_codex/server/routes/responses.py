@@ -6,7 +6,6 @@ The server's responder decides what is said, as in a realtime session.
 from __future__ import annotations
 
 import json
-import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from trio_codex.grammar import Refusal
+from trio_codex.logs import get_logger
 from trio_codex.protocol import AnswerRequest
 from trio_codex.server.answering import words_of
 from trio_codex.server.routes.exchange import EVENT_STREAM, Body, HttpRefusal, Streamed, read_json
@@ -24,7 +24,7 @@ from trio_codex.server.service import Service
 from trio_codex.server.text_requests import REQUEST, items_of, request_of
 from trio_codex.server.text_responses import Event, TextResponse
 
-logger: Final = logging.getLogger("trio_codex.server")
+logger: Final = get_logger("server")
 
 LARGEST_BODY: Final = 8 << 20
 

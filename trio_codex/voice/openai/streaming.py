@@ -7,7 +7,6 @@ quota, a model that does not exist) is not tried again. The reader never waits f
 
 from __future__ import annotations
 
-import logging
 import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +18,7 @@ import trio
 
 from trio_codex.body import Body
 from trio_codex.errors import ConnectionFailed, ConnectionLost, RemoteProtocolError, TrioCodexError, VoiceError
+from trio_codex.logs import get_logger
 from trio_codex.protocol import (
     Error,
     InputAudioBufferAppend,
@@ -38,7 +38,7 @@ from trio_codex.voice.openai.ledger import LASTING, Ledger, Setback
 
 __all__ = ["Stream", "open_stream"]
 
-_log: Final = logging.getLogger("trio_codex.voice")
+_log: Final = get_logger("voice")
 
 ROOM: Final = 30 * 48_000
 """Bytes that may wait to be sent: half a minute of microphone while a connection comes back."""
