@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trio
 
@@ -79,3 +83,52 @@ async def test_speech_interrupts_the_answer(server: LocalServer, connect: Any) -
             events = await client.until("response.done")
             assert events[-1].response.status_details.reason == "turn_detected"
             assert "input_audio_buffer.speech_started" in [event.type for event in events]
+
+
+async def test_a_session_that_writes_down_what_it_hears(server: LocalServer, connect: Any) -> None:
+    with trio.fail_after(25):
+        question = await spoken("What is the weather in London?")
+        async with connect(server, "intent=transcription", first="session.created") as client:
+            await client.append(SILENCE + question + SILENCE)
+            events = await client.until("conversation.item.input_audio_transcription.completed")
+            kinds = [event.type for event in events]
+            assert kinds[:3] == [
+                "input_audio_buffer.speech_started",
+                "input_audio_buffer.speech_stopped",
+                "input_audio_buffer.committed",
+            ]
+            assert "weather" in events[-1].transcript
+            deltas = [event.delta for event in events if event.type.endswith("transcription.delta")]
+            assert "".join(deltas) == events[-1].transcript
+
+
+def workers() -> set[int]:
+    """The processes that this one has started and that are alive."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    pids = {int(pid) for children in tasks for pid in children.read_text().split()}
+    return {pid for pid in pids if "speech.worker" in Path(f"/proc/{pid}/cmdline").read_text()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="there is no /proc here")
+async def test_workers_that_die_are_replaced() -> None:
+    with trio.fail_after(40):
+        async with open_local_server() as server, httpx.AsyncClient(timeout=20, base_url=server.http_url) as http:
+            order = {"model": "m", "voice": "alloy", "input": "What is the weather in London?"}
+            sound = (await http.post("/audio/speech", json=order)).content
+
+            async def transcribe() -> str:
+                files = {"file": ("speech.wav", sound)}
+                answer = await http.post("/audio/transcriptions", files=files, data={"model": "m"})
+                return str(answer.json()["text"])
+
+            first = await transcribe()
+            assert "weather" in first
+            dead = workers()
+            assert len(dead) >= 2
+            for pid in dead:
+                os.kill(pid, signal.SIGKILL)
+            assert await transcribe() == first
+            assert (await http.post("/audio/speech", json=order)).content == sound
+            assert workers()
+            assert not workers() & dead
+        assert not workers()

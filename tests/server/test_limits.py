@@ -1,0 +1,130 @@
+"""What the server does not let itself be talked into: too many, too large, too slow, and a stop that waits for nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from trio_websocket import ConnectionClosed
+
+from trio_codex.credentials import Endpoint
+from trio_codex.protocol import InputAudioBufferAppend
+from trio_codex.server import LocalServer, StandIn, open_local_server
+from trio_codex.server.app import Service, application
+from trio_codex.server.connection import Engines
+from trio_codex.server.web import LARGEST_FRAME, WebServer, listen
+from trio_codex.testing.engines import ScriptedSTT, ToneTTS
+
+SPEECH = {"model": "m", "voice": "v", "input": "x" * 4000, "response_format": "pcm"}
+
+
+@asynccontextmanager
+async def limited(**limits: Any) -> AsyncIterator[LocalServer]:
+    service = Service(Engines(stt=ScriptedSTT(), tts=ToneTTS(), responder=StandIn()), **limits)
+    web = WebServer(application(service))
+    with listen("127.0.0.1", 0) as sock:
+        place = f"127.0.0.1:{sock.getsockname()[1]}"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(web.serve, sock)
+            url = f"http://{place}/v1"
+            yield LocalServer(url, f"ws://{place}/v1", Endpoint.custom(url))
+            await service.stop()
+            web.stop()
+
+
+async def test_one_session_too_many(connect: Any) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+        "Sec-WebSocket-Version": "13",
+    }
+    with trio.fail_after(10):
+        async with limited(max_sessions=1) as server, httpx.AsyncClient(headers=upgrade) as http:
+            async with connect(server):
+                refused = await http.get(f"{server.http_url}/realtime?model=m")
+                assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+                assert refused.headers["retry-after"] == "1"
+            async with connect(server):
+                pass
+
+
+async def test_a_frame_that_is_too_large_ends_its_session_alone(connect: Any) -> None:
+    with trio.fail_after(30):
+        async with limited() as server, connect(server) as other:
+            async with connect(server) as client:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await client.send(InputAudioBufferAppend(audio=bytes(LARGEST_FRAME)))
+                    await client.receive()
+                assert closed.value.reason.code == 1009
+            await other.update()
+
+
+def asked_for_speech(url: str) -> bytes:
+    body = json.dumps(SPEECH).encode()
+    head = f"POST {httpx.URL(url).path}/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class Counting(ToneTTS):
+    """A voice that counts what was taken from it; its whole text takes more than any socket holds."""
+
+    def __init__(self) -> None:
+        super().__init__(ms_per_character=1000)
+        self.taken = 0
+
+    @asynccontextmanager
+    async def speak(self, text: str, **options: Any) -> AsyncIterator[Any]:
+        async with super().speak(text, **options) as speech:
+
+            async def counted() -> AsyncIterator[bytes]:
+                async for piece in speech:
+                    self.taken += len(piece)
+                    yield piece
+
+            pieces = counted()
+            try:
+                yield pieces
+            finally:
+                await pieces.aclose()
+
+
+async def test_a_listener_that_does_not_read_holds_up_its_own_speech_and_nothing_else() -> None:
+    tts = Counting()
+    with trio.fail_after(20):
+        async with open_local_server(stt=ScriptedSTT(), tts=tts) as server:
+            stream = await trio.open_tcp_stream("127.0.0.1", httpx.URL(server.http_url).port)
+            await stream.send_all(asked_for_speech(server.http_url))
+            taken = -1
+            while taken != tts.taken:
+                taken = tts.taken
+                await trio.sleep(0.5)
+            assert 0 < taken < 48_000 * 4000 // 8  # an eighth of all of it
+            async with httpx.AsyncClient() as http:
+                assert (await http.get(f"{server.http_url}/models")).status_code == 200
+            began = trio.current_time()
+        assert trio.current_time() - began < 5
+        await stream.aclose()
+
+
+async def test_the_end_does_not_wait_for_speech_that_is_being_taken() -> None:
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            async with open_local_server(stt=ScriptedSTT(), tts=ToneTTS(ms_per_character=1000, delay_s=0.01)) as server:
+                stream = await trio.open_tcp_stream("127.0.0.1", httpx.URL(server.http_url).port)
+                await stream.send_all(asked_for_speech(server.http_url))
+                assert await stream.receive_some()
+
+                @nursery.start_soon
+                async def take() -> None:
+                    async for _ in stream:
+                        pass
+
+                began = trio.current_time()
+            assert trio.current_time() - began < 4
+        await stream.aclose()
