@@ -43,9 +43,8 @@ def _kind(value: Any) -> str:
 
 def wrong_type(path: str, expected: str, value: Any) -> Refusal:
     """The refusal of a value of the wrong type."""
-    return Refusal(
-        "invalid_type", f"Invalid type for '{path}': expected {expected}, but got {_kind(value)} instead.", path
-    )
+    where = f" for '{path}'" if path else ""
+    return Refusal("invalid_type", f"Invalid type{where}: expected {expected}, but got {_kind(value)} instead.", path)
 
 
 def wrong_value(path: str, message: str) -> Refusal:
@@ -155,9 +154,10 @@ def tagged(**members: Rule) -> Rule:
 
     def check(value: Any, path: str) -> None:
         an_object(value, path)
+        where = below(path, "type")
         if "type" not in value:
-            raise Refusal("missing_required_parameter", f"Missing required parameter: '{path}.type'.", f"{path}.type")
-        one_of(*(name.replace("__", "/") for name in members))(value["type"], f"{path}.type")
+            raise Refusal("missing_required_parameter", f"Missing required parameter: '{where}'.", where)
+        one_of(*(name.replace("__", "/") for name in members))(value["type"], where)
         members[value["type"].replace("/", "__")](value, path)
 
     return check

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trio_codex.grammar import Refusal
 from trio_codex.protocol import (
     AwaitSpeech,
     FinishTranscribing,
@@ -999,3 +1000,79 @@ def test_without_the_setting_nobody_waits(client: Client) -> None:
     client.answer()
     assert client.others() == []
     assert client.peer.nobody_spoke() == []
+
+
+# --- sessions that only write down ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def writer() -> Client:
+    return Client(kind="transcription")
+
+
+def test_a_transcription_session_shows_its_defaults_and_has_no_conversation(writer: Client) -> None:
+    (created,) = writer.opening
+    session = created["session"]
+    assert (session["type"], session["object"]) == ("transcription", "realtime.transcription_session")
+    assert session["audio"]["input"]["transcription"] == {"model": "gpt-transcribe"}
+    assert session["audio"]["input"]["turn_detection"]["type"] == "server_vad"
+    assert "output" not in session["audio"]
+    assert not {"model", "instructions", "tools"} & session.keys()
+
+
+def test_its_turns_are_written_down_and_never_answered(writer: Client) -> None:
+    writer.append(VOICE_100_MS * 10)
+    (started,) = writer.take(writer.peer.speech_started(100, 500))
+    stopped = writer.take(writer.peer.speech_stopped(900))
+    assert kinds(stopped) == [
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+    ]
+    written = writer.take(writer.peer.transcribed(started["item_id"], "one two"))
+    assert [event.get("delta") or event.get("transcript") for event in written] == ["one", " two", "one two"]
+    assert writer.others() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("response.create", {}),
+        ("response.cancel", {}),
+        ("conversation.item.create", {"item": {"type": "message", "role": "user", "content": []}}),
+        ("conversation.item.truncate", {"item_id": "x", "content_index": 0, "audio_end_ms": 0}),
+    ],
+)
+def test_what_such_a_session_does_not_know_is_refused(writer: Client, kind: str, fields: dict[str, Any]) -> None:
+    (error,) = writer.send(kind, event_id="mine", **fields)
+    assert (error["error"]["code"], error["error"]["event_id"]) == ("invalid_value", "mine")
+    assert "'input_audio_buffer.commit'" in error["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("session", "param"),
+    [
+        ({"type": "realtime"}, "session.type"),
+        ({"type": "transcription", "instructions": "x"}, "session.instructions"),
+        ({"type": "transcription", "audio": {"output": {"voice": "alloy"}}}, "session.audio.output"),
+        ({"type": "transcription", "audio": {"input": {"transcription": None}}}, "session.audio.input.transcription"),
+    ],
+)
+def test_settings_that_it_does_not_have(writer: Client, session: dict[str, Any], param: str) -> None:
+    (error,) = writer.send("session.update", session=session)
+    assert error["error"]["param"] == param
+
+
+def test_it_never_asks_a_silent_user_again(writer: Client) -> None:
+    detection = {"type": "server_vad", "idle_timeout_ms": 5000}
+    session = {"type": "transcription", "audio": {"input": {"turn_detection": detection}}}
+    assert kinds(writer.send("session.update", session=session)) == ["session.updated"]
+    assert writer.peer.nobody_spoke() == []
+
+
+def test_a_session_may_begin_with_settings_of_its_own() -> None:
+    client = Client(settings={"type": "realtime", "instructions": "Be brief."})
+    assert client.opening[0]["session"]["instructions"] == "Be brief."
+    with pytest.raises(Refusal, match="voice"):
+        Client(settings={"type": "realtime", "voice": "alloy"})

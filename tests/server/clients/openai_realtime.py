@@ -9,6 +9,8 @@ import sys
 from typing import Any
 
 from openai import AsyncOpenAI, OpenAI
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
 
 TOOL: Any = {
     "type": "function",
@@ -21,10 +23,14 @@ MANUAL: Any = {"input": {"turn_detection": None, "transcription": {"model": "gpt
 MODEL = "gpt-realtime-2.1"
 
 
+EVENT: Any = TypeAdapter(RealtimeServerEvent)
+
+
 def until(connection: Any, kind: str) -> list[Any]:
-    events = [connection.recv()]
-    while events[-1].type != kind:
-        events.append(connection.recv())
+    """All events up to one of this type. The client takes any shape; the types of its own package do not."""
+    events: list[Any] = []
+    while not events or events[-1].type != kind:
+        events.append(EVENT.validate_json(connection.recv_bytes()))
     return events
 
 
