@@ -21,7 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.protocol.driver import MS, brief, greeter, support
+from tests.protocol import driver
+from tests.protocol.driver import MS, brief
 from tests.protocol.model import Frame, ModelServer, Reason
 from trio_codex.errors import LocalProtocolError
 from trio_codex.events import (
@@ -51,6 +52,8 @@ from trio_codex.protocol import (
     encode_client_event,
 )
 from trio_codex.protocol.floor import Floor
+
+greeter, support = driver.greeter.replace(voice="coral"), driver.support.replace(voice="ash")
 
 TOOLS = ["get_weather", "get_time", "search", "nonsense", "transfer_to_techsupport", "transfer_to_greeter"]
 
@@ -118,6 +121,8 @@ class Talk(RuleBasedStateMachine):
                 there = self.received[frame["item_id"]]
                 assert there, "truncated what never came"
                 assert 0 <= frame["audio_end_ms"] <= there
+            case "session.update" if self.received:
+                assert "voice" not in frame["session"].get("audio", {}).get("output", {}), "a voice after audio was heard"
         self.sent.append(frame)
 
     def hear_event(self, frame: Frame) -> None:

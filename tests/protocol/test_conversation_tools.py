@@ -14,6 +14,7 @@ from trio_codex.protocol import (
     CancelTool,
     Note,
     PrepareHandoff,
+    ResponseParams,
     SessionSettings,
     StartTimer,
     StartTool,
@@ -383,6 +384,18 @@ def test_a_handoff_leaves_the_voice_once_something_was_heard() -> None:
     session, driver = settings_of(driver, deep)
     assert "audio" not in session
     assert "keeps the voice" in driver.log.only(Note).message
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_voice_that_waited_for_another_update_is_left_out_if_audio_came_meanwhile(answered: bool) -> None:
+    driver = Driver(agent=high)
+    driver.verb(driver.conversation.respond(ResponseParams(conversation="none"))[1])
+    timer = driver.verb(driver.conversation.update(SessionSettings(speed=1.2))[1]).only(StartTimer)
+    assert driver.verb(driver.conversation.redirect(brief(deep))[1]).types == []
+    driver.created("beside", conversation=None)
+    driver.sounded("beside", "i1", 20)
+    step = driver.updated() if answered else driver.verb(driver.conversation.timed_out(timer.name))
+    assert "audio" not in step.frame("session.update")["session"]
 
 
 def test_an_agent_without_a_voice_of_its_own_is_happy_with_any() -> None:

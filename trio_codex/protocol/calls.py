@@ -187,8 +187,11 @@ class Calls:
         return told
 
     def floor_moved(self) -> None:
-        """Somebody may have stopped answering, for which the settings of a handoff wait."""
-        if self._target is not None and not self._answers.busy:
+        """Somebody may have stopped answering, or an update been answered, for which the settings of a handoff wait.
+
+        They are not queued behind other updates: what is in them depends on whether audio has been heard when they go out.
+        """
+        if self._target is not None and self._updates.idle and not self._answers.busy:
             target, self._target = self._target, None
             self._updates.submit(self._target_session(target), Purpose.HANDOFF)
 

@@ -212,6 +212,7 @@ class Conversation:
         """A timer that an effect started has run out."""
         if update := self._updates.refused(name):
             self._update_failed(update, "the server did not answer in time", code="timeout")
+            self._calls.floor_moved()
         self._hosted.timed_out(name)
         return self._effects.take()
 

@@ -55,6 +55,11 @@ class Updates:
         self._in_flight: Update | None = None
         self._waiting: deque[Update] = deque()
 
+    @property
+    def idle(self) -> bool:
+        """Whether an update would be sent at once."""
+        return self._in_flight is None
+
     def submit(self, session: Mapping[str, Any], purpose: Purpose, settings: SessionSettings | None = None) -> str:
         """Send a partial session object as soon as it is its turn; gives its event id."""
         event = SessionUpdate(session=structure(session, RealtimeSession), event_id=self._effects.new_id("event"))
