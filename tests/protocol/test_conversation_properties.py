@@ -122,7 +122,9 @@ class Talk(RuleBasedStateMachine):
                 assert there, "truncated what never came"
                 assert 0 <= frame["audio_end_ms"] <= there
             case "session.update" if self.received:
-                assert "voice" not in frame["session"].get("audio", {}).get("output", {}), "a voice after audio was heard"
+                assert "voice" not in frame["session"].get("audio", {}).get("output", {}), (
+                    "a voice after audio was heard"
+                )
         self.sent.append(frame)
 
     def hear_event(self, frame: Frame) -> None:

@@ -279,6 +279,20 @@ def test_the_cut_falls_between_words(share: float, heard: str) -> None:
     assert history.items[0].text_heard == heard
 
 
+def test_several_spaces_are_one_cut() -> None:
+    history = History()
+    history.put(message("a", "one  two", role="assistant"), ROOT)
+    history.truncate("a", 0, 1, share=0.5)
+    assert history.items[0].text_heard == "one"
+
+
+def test_what_has_no_words_yet_was_heard_without_any() -> None:
+    history = History()
+    history.put(message("a", role="assistant"), ROOT)
+    history.truncate("a", 0, 100, share=1.0)
+    assert history.items[0].text_heard == ""
+
+
 @pytest.mark.parametrize("share", [1.0, 1.5])
 def test_what_was_heard_to_its_end_is_not_cut_at_all(share: float) -> None:
     history = History()

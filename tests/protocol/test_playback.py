@@ -164,6 +164,47 @@ def test_the_share_is_what_was_heard_of_what_was_received() -> None:
     assert playback.interrupted(0.0) == [Heard("r", "a", 0, 250, 0.25)]
 
 
+def test_the_least_that_can_be_heard_is_all_of_it() -> None:
+    playback = Playback(AudioFormat.PCMU)
+    playback.received("r", "a", 0, 1, 0.0)
+    playback.played("a", 0, 1)
+    assert playback.interrupted(0.0) == [Heard("r", "a", 0, 0, 1.0)]
+
+
+# --- what is held back -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_back_is_not_heard_but_counts_as_said() -> None:
+    playback = Playback()
+    for _ in range(2):
+        playback.held("r", "a", 0, 500 * MS, 10.0)
+    playback.passed("a", 0, 600 * MS, 12.0)
+    assert playback.interrupted(12.3) == [Heard("r", "a", 0, 300, 0.3)]
+    playback.held("r", "b", 0, 500 * MS, 20.0)
+    assert playback.interrupted(30.0) == [Heard("r", "b", 0, 0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("now", "heard_ms"), [(11.2, 200), (11.35, 350), (11.5, 500), (11.9, 600), (12.1, 700), (13.0, 1000)]
+)
+def test_it_is_silent_while_what_has_passed_is_over_and_the_rest_is_held(now: float, heard_ms: int) -> None:
+    """400 ms pass after 1 s of silence, 200 while they sound, 400 when it has been silent for 400 ms."""
+    playback = Playback()
+    playback.held("r", "a", 0, 1000 * MS, 10.0)
+    for ms, at in [(400, 11.0), (200, 11.3), (400, 12.0)]:
+        if at <= now:
+            playback.passed("a", 0, ms * MS, at)
+    assert cut(playback, now) == [("a", heard_ms)]
+
+
+def test_what_passes_of_what_is_gone_changes_nothing() -> None:
+    playback = Playback()
+    playback.held("r", "a", 0, 100 * MS, 0.0)
+    playback.interrupted(0.0)
+    playback.passed("a", 0, 100 * MS, 0.0)
+    assert cut(playback, 1.0) == []
+
+
 # --- any order ---------------------------------------------------------------------------------------------------------
 
 
