@@ -25,6 +25,8 @@ from trio_codex.voice import (
 )
 from trio_codex.voice.inputs import Input
 
+TURN = ["turn_started", "audio", "turn_ended"]
+
 _PERIOD = array("h", [9000 if at < 27 else -9000 for at in range(54)]).tobytes()
 
 

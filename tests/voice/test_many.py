@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.voice.scripted import STT, Course, StreamingSTT, course, paced, silence, tone
-from tests.voice.test_pipeline import REPEAT, TURN, by_loudness, pipeline
+from tests.voice.scripted import STT, TURN, Course, StreamingSTT, course, paced, silence, tone
+from tests.voice.test_pipeline import REPEAT, by_loudness, pipeline
 from trio_codex.voice import SimpleWorkflow, VoiceStreamEventAudio
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.voice.scripted import STT, TTS, Course, StreamingSTT, course, paced, silence, tone
+from tests.voice.scripted import STT, TTS, TURN, Course, StreamingSTT, course, paced, silence, tone
 from trio_codex.errors import ConfigurationError, VoiceError
 from trio_codex.voice import (
     AudioInput,
@@ -35,7 +35,6 @@ CLOCK = "virtual"
 
 ECHO = SimpleWorkflow(lambda transcript: [f"You said: {transcript}"], greeting="Hello! I am listening.")
 REPEAT = SimpleWorkflow(lambda transcript: transcript)
-TURN = ["turn_started", "audio", "turn_ended"]
 
 
 def pipeline(workflow: Any = ECHO, *, stt: Any = None, tts: Any = None, **config: Any) -> VoicePipeline:

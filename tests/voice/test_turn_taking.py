@@ -9,8 +9,8 @@ import pytest
 import trio
 from hypothesis import given, strategies as st
 
-from tests.voice.scripted import STT, TTS, StreamingSTT, course, paced, silence, tone
-from tests.voice.test_pipeline import REPEAT, TURN, pipeline
+from tests.voice.scripted import STT, TTS, TURN, StreamingSTT, course, paced, silence, tone
+from tests.voice.test_pipeline import REPEAT, pipeline
 from trio_codex.voice import (
     Send,
     SimpleWorkflow,

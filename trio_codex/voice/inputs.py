@@ -19,7 +19,7 @@ PIECE: Final = 4800
 """A recording is handed on in pieces of 100 ms."""
 
 _SECOND: Final = 48_000  # bytes
-_NOTICEABLE_S: Final = 0.02
+_NOTICEABLE_S: Final = 0.05
 _BURST_S: Final = 0.5
 _NOTICED_S: Final = 0.05  # nobody can tell speech sooner
 
@@ -70,14 +70,14 @@ class StreamedAudioInput:
         Raises trio.ClosedResourceError after `aclose`, trio.BrokenResourceError when the run that listened is over.
         """
         await trio.lowlevel.checkpoint()
-        for piece in pieces(pcm):
+        for piece in pieces(checked(pcm)):
             await self._sender.send(piece)
 
     def send_nowait(self, pcm: bytes) -> None:
         """Send up to 100 ms of audio at once, for callbacks. Raises trio.WouldBlock when there is no room, and as `send` does."""
         if len(pcm) > PIECE:
             raise ConfigurationError(f"{len(pcm)} bytes at once; send_nowait takes up to {PIECE}")
-        self._sender.send_nowait(bytes(pcm))
+        self._sender.send_nowait(checked(pcm))
 
     async def aclose(self) -> None:
         """Say that no more audio comes; what was sent is still heard. Harmless when done twice."""
@@ -106,7 +106,7 @@ Input: TypeAlias = AudioInput | StreamedAudioInput | AsyncIterable[bytes]
 
 def pieces(pcm: bytes) -> Iterator[bytes]:
     """Cut audio into pieces of at most 100 ms."""
-    return (bytes(pcm[at : at + PIECE]) for at in range(0, len(pcm), PIECE))
+    return (pcm[at : at + PIECE] for at in range(0, len(pcm), PIECE))
 
 
 class Pace:
@@ -126,7 +126,9 @@ class Pace:
         if self._began is None:
             self._began = trio.current_time()
         self._position_s += nbytes / _SECOND
-        if waited >= _NOTICEABLE_S:
+        if waited >= min(
+            nbytes / _SECOND / 2, _NOTICEABLE_S
+        ):  # also keeps up with a sound card whose clock is not ours
             self._began = trio.current_time() - self._position_s
             self._slack_s = _BURST_S
 

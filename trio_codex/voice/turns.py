@@ -7,12 +7,13 @@ is installed, and one that knows of nothing but loudness elsewhere.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Final, Protocol, TypeAlias
 
 import attrs
 
-from trio_codex.audio import rms
+from trio_codex.audio import WholeSamples, rms
 from trio_codex.protocol import UNSET, SemanticVAD, ServerVAD
 from trio_codex.speech import SpeechStarted as Onset, SpeechStopped as Offset
 from trio_codex.voice.models import SpeechStarted, SpeechStopped
@@ -38,6 +39,23 @@ class Detector(Protocol):
         """Forget a turn in progress."""
 
 
+class _Steps:
+    """Cuts audio into steps of 20 ms."""
+
+    def __init__(self) -> None:
+        self._whole = WholeSamples(_STEP_MS * _MS)
+
+    @property
+    def rest(self) -> bytes:
+        """What is no whole step yet."""
+        return self._whole.rest
+
+    def feed(self, pcm: bytes) -> Iterator[bytes]:
+        """Return the steps that are whole now."""
+        whole = self._whole.feed(pcm)
+        return (whole[at : at + _STEP_MS * _MS] for at in range(0, len(whole), _STEP_MS * _MS))
+
+
 class LoudnessDetector:
     """Takes for speech what is louder than a floor and than the noise of the last seconds; needs no extra.
 
@@ -49,7 +67,7 @@ class LoudnessDetector:
         self._floor = 10 ** ((-60 + 30 * threshold) / 20)
         self._padding_ms = prefix_padding_ms
         self._silence_ms = silence_duration_ms
-        self._rest = b""
+        self._steps = _Steps()
         self._now_ms = 0
         self._levels: deque[float] = deque(maxlen=100)
         self._voiced: deque[bool] = deque([False] * 10, maxlen=10)
@@ -59,10 +77,7 @@ class LoudnessDetector:
 
     def feed(self, pcm: bytes) -> list[Onset | Offset]:
         """Hear more audio and return what it brought."""
-        data = self._rest + pcm
-        whole = len(data) - len(data) % (_STEP_MS * _MS)
-        self._rest = data[whole:]
-        found = (self._hear(data[at : at + _STEP_MS * _MS]) for at in range(0, whole, _STEP_MS * _MS))
+        found = (self._hear(step) for step in self._steps.feed(pcm))
         return [event for event in found if event is not None]
 
     def reset(self) -> None:
@@ -123,6 +138,7 @@ class Cutter:
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
+        self._steps = _Steps()
         self._kept = bytearray()  # the newest audio; the beginning of an utterance is found only after it
         self._position = 0  # of the end of what is kept, in bytes
         self._began_ms: int | None = None
@@ -130,13 +146,14 @@ class Cutter:
     def feed(self, pcm: bytes) -> list[Cut]:
         """Hear more audio, in any chunking."""
         cuts: list[Cut] = []
-        for at in range(0, len(pcm), _STEP_MS * _MS):
-            cuts += self._hear(pcm[at : at + _STEP_MS * _MS])
+        for step in self._steps.feed(pcm):
+            cuts += self._hear(step)
         return cuts
 
     def finish(self) -> list[Cut]:
         """End the utterance that is spoken when the stream ends."""
-        return [] if self._began_ms is None else [*self._take(), self._stop()]
+        cuts = self._hear(self._steps.rest)
+        return cuts if self._began_ms is None else [*cuts, *self._take(), self._stop()]
 
     def _hear(self, pcm: bytes) -> list[Cut]:
         self._kept += pcm
