@@ -17,7 +17,7 @@ from trio_codex.server import Answer, LocalServer, open_local_server
 from trio_codex.server.faults import FAULTS
 from trio_codex.testing.engines import ScriptedSTT, ToneTTS
 
-CONNECTORS = ["trio-websocket"]
+CONNECTORS = ["trio-websocket", "lean"]
 LIMIT_S = 8.0
 TURN = b"\x40\x1f" * 2400  # 100 ms that are not silence
 SECOND = 48_000
