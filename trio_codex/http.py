@@ -199,7 +199,11 @@ class Api:
         while True:
             try:
                 response = await self._send(method, path, content)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            except (
+                httpx.NetworkError,
+                httpx.ConnectTimeout,
+                httpx.RemoteProtocolError,
+            ) as error:  # no answer has begun
                 if attempt == RETRIES or _cause(error, ssl.SSLError):
                     raise
                 delay = _backoff(attempt)

@@ -21,5 +21,5 @@ def test_the_examples_pass(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stdout
-    assert re.search(r"\b11 passed, 1 skipped\b", done.stdout), done.stdout
+    assert re.search(r"\b12 passed, 1 skipped\b", done.stdout), done.stdout
     assert "not configured" in done.stdout

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from trio_codex import ServerVAD
+from trio_codex import Endpoint, ServerVAD
 from trio_codex.errors import VoiceError
+from trio_codex.testing import simulated
 from trio_codex.testing.voice import ScriptedSTTModel, ScriptedTTSModel, ScriptedWorkflow
-from trio_codex.testing.voices import spoken, understood
+from trio_codex.testing.voices import paced, silence, spoken, understood
+from trio_codex.voice import (
+    AudioInput,
+    VoicePipeline,
+    VoiceResult,
+    VoiceStreamEventAudio,
+    VoiceStreamEventLifecycle,
+)
 from trio_codex.voice.models import (
     Heard,
     SpeechStarted,
@@ -19,6 +29,7 @@ from trio_codex.voice.models import (
     TTSSettings,
     Workflow,
 )
+from trio_codex.voice.openai import OpenAISTT
 
 SECOND = 48_000
 
@@ -110,3 +121,73 @@ async def test_a_workflow_that_fails(autojump_clock: MockClock) -> None:
     with pytest.raises(ValueError, match="mine"):
         await workflow.run(Transcript("a"), send)
     assert said == ["x"]
+
+
+# --- in a pipeline -------------------------------------------------------------------------------------------------------
+
+
+async def run(pipeline: VoicePipeline, audio: AudioInput | AsyncIterator[bytes]) -> tuple[VoiceResult, str, list[str]]:
+    """Play a pipeline's audio; gives the result, what was heard, and the other events by name."""
+    pcm, names = b"", []
+    async with pipeline.run(audio) as result:
+        async for event in result:
+            match event:
+                case VoiceStreamEventAudio(data=data):
+                    pcm += data
+                    await trio.sleep(len(data) / SECOND)
+                case VoiceStreamEventLifecycle(event=name):
+                    names.append(name)
+                case _:
+                    names.append(type(event).__name__)
+    return result, understood(pcm), names
+
+
+async def test_a_recording(autojump_clock: MockClock) -> None:
+    stt, tts = ScriptedSTTModel(), ScriptedTTSModel(pace=5)
+    pipeline = VoicePipeline(ScriptedWorkflow({"hello": ["Hello ", "to you."]}), stt_model=stt, tts_model=tts)
+    result, heard, names = await run(pipeline, AudioInput(spoken("hello")))
+    assert heard == "Hello to you."
+    assert result.transcripts == ["hello"]
+    assert names == ["turn_started", "turn_ended", "session_ended"]
+    assert [text for text, _ in tts.said] == ["Hello to you."]
+
+
+async def test_a_conversation_with_an_interruption(autojump_clock: MockClock) -> None:
+    story = "Once upon a time there was a king. He had a castle. The castle was old. Nobody knew how old it was."
+    workflow = ScriptedWorkflow({"tell me": story, "stop": "As you like."}, greeting="Good morning.")
+    pipeline = VoicePipeline(workflow, stt_model=ScriptedSTTModel(), tts_model=ScriptedTTSModel(pace=5))
+    audio = paced(silence(2000), spoken("tell me"), silence(3500), spoken("stop"), silence(4000))
+    result, heard, _ = await run(pipeline, audio)
+    assert result.transcripts == ["tell me", "stop"]
+    assert heard.startswith("Good morning. Once upon a time")
+    assert heard.endswith("As you like.")
+    assert "Nobody knew how old it was." not in heard
+    [told] = workflow.interruptions
+    assert story.startswith(told.strip())
+
+
+async def test_what_fails_is_an_event(autojump_clock: MockClock) -> None:
+    stt, tts = ScriptedSTTModel(["a", VoiceError("deaf")]), ScriptedTTSModel(failures={"bad": VoiceError("broken")})
+    pipeline = VoicePipeline(ScriptedWorkflow([["bad"]]), stt_model=stt, tts_model=tts)
+    for _ in range(2):
+        _, _, names = await run(pipeline, AudioInput(spoken("a")))
+        assert "VoiceStreamEventError" in names
+        assert names[-1] == "session_ended"
+
+
+async def test_streaming_transcription_in_memory(autojump_clock: MockClock) -> None:
+    """The realtime transcription of the API, on a simulated server."""
+    async with simulated() as server:
+        model = OpenAISTT(endpoint=Endpoint.openai(), api_key="sk-test", transport=server)
+        heard: list[Heard] = []
+        async with model.open_stream(STTSettings()) as stream, trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                async for event in stream:
+                    heard.append(event)
+
+            nursery.start_soon(listen)
+            async for pcm in paced(silence(500), spoken("good morning"), silence(2000), spoken("good night")):
+                await stream.send(pcm)
+            await stream.end()
+    assert [str(event) for event in heard if isinstance(event, Transcript)] == ["good morning", "good night"]

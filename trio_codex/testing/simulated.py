@@ -27,7 +27,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from itertools import count
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import trio
 
@@ -102,8 +102,9 @@ class SimulatedServer:
                 return
             await line.close(refusal.code, refusal.reason)
             return
-        [model] = parse_qs(urlsplit(target.url).query).get("model", ["gpt-realtime"])
-        peer = Peer(model=model, label=f"sim{next(self._labels)}")
+        query = dict(parse_qsl(urlsplit(target.url).query))
+        kind, model = query.get("intent", "realtime"), query.get("model", "gpt-realtime")
+        peer = Peer(kind=kind, model=model, label=f"sim{next(self._labels)}")
         self.peers.append(peer)
         lifetime_s = self._faults.lifetime_s(_SESSION_S)
         await RealtimeConnection(

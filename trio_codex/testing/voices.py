@@ -17,7 +17,7 @@ import trio
 from trio_codex.speech import SpeechStarted, SpeechStopped
 from trio_codex.speech.turns import PATIENCE_MS
 
-__all__ = ["SimulatedDetector", "SimulatedSTT", "SimulatedTTS", "spoken", "understood"]
+__all__ = ["SimulatedDetector", "SimulatedSTT", "SimulatedTTS", "paced", "silence", "spoken", "understood"]
 
 BYTES_PER_MS: Final = 48
 MS_PER_CHARACTER: Final = 60
@@ -60,6 +60,16 @@ def understood(pcm: bytes) -> str:
             words.append(bytes(letter - _OFFSET for letter in letters).decode(errors="replace"))
         at = pcm.find(_MARK, at + 1)
     return " ".join(words)
+
+
+def silence(ms: float) -> bytes:
+    """Say nothing for so long."""
+    return bytes(round(ms * BYTES_PER_MS / 2) * 2)
+
+
+def paced(*sounds: bytes) -> AsyncIterator[bytes]:
+    """Give sounds as a microphone does: in pieces of 100 ms, each when it has sounded."""
+    return _Speech(b"".join(sounds), 1.0)
 
 
 class SimulatedSTT:
