@@ -41,8 +41,7 @@ def application(service: Service) -> Starlette:
                 response = await endpoint(service, request)
             except Exception as error:
                 response = refused(error)
-            response.headers["x-request-id"] = f"req_{secrets.token_hex(16)}"
-            return response
+            return _identified(response)
 
         return Route(f"/v1{path}", answer, methods=[method])
 
@@ -70,4 +69,9 @@ def application(service: Service) -> Starlette:
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
-    return refused(HttpRefusal(status, f"Invalid URL ({request.method} {request.url.path})"))
+    return _identified(refused(HttpRefusal(status, f"Invalid URL ({request.method} {request.url.path})")))
+
+
+def _identified(response: Response) -> Response:
+    response.headers["x-request-id"] = f"req_{secrets.token_hex(16)}"
+    return response

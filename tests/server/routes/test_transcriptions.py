@@ -149,6 +149,19 @@ async def test_forms_that_are_none() -> None:
                 assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
+async def test_nobody_is_listened_to_for_who_has_gone() -> None:
+    stt = ScriptedSTT(["hello"], delay_s=1000)
+    with trio.fail_after(20):
+        async with open_local_server(stt=stt, tts=ToneTTS()) as server, httpx.AsyncClient() as http:
+            url = f"{server.http_url}/audio/transcriptions"
+            for _ in range(40):  # more than may be at work at once
+                with trio.move_on_after(0.05):
+                    await http.post(url, files={"file": ("a.wav", wav())}, data={"model": "whisper-1"})
+            with trio.move_on_after(0.5):
+                await http.post(url, files={"file": ("a.wav", wav())}, data={"model": "whisper-1"})
+                raise AssertionError("it was refused")
+
+
 async def test_a_file_that_is_too_large_is_refused_and_the_connection_lives() -> None:
     with trio.fail_after(20):
         async with open_local_server(stt=ScriptedSTT(["hello"]), tts=ToneTTS()) as server, httpx.AsyncClient() as http:

@@ -28,6 +28,7 @@ logger: Final = get_logger("server")
 
 SENT_IN_VAIN: Final = 8
 """A body that is too large by at most this factor is read and thrown away, so that the client gets to read why."""
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 FIELD_BYTES: Final = 64 << 10
 """A field of a form that is no file."""
 
@@ -145,36 +146,41 @@ class Body:
         await self.write(name + b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n")
 
 
-class Streamed(Response):
-    """An answer whose body is written while it is made. What fails before the first byte is refused; later, the body is cut off."""
+class Made(Response):
+    """An answer that is made while the client waits for it, and no longer than it does.
 
-    def __init__(self, make: Callable[[Body], Awaitable[None]], media_type: str) -> None:
+    `make` writes the body while it makes it, or returns another answer instead. What fails before the first byte is refused; later, the
+    body is cut off.
+    """
+
+    def __init__(self, make: Callable[[Body], Awaitable[Response | None]], media_type: str = EVENT_STREAM) -> None:
         super().__init__(media_type=media_type)
         self._make = make
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Make the body and send it; stop when the client is gone."""
-        headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
-        body = Body(send, headers)
+        """Make the answer and send it; stop when the client is gone."""
+        body = Body(send, [(name, value) for name, value in self.raw_headers if name != b"content-length"])
+        instead: Response | None = None
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_await_disconnect, receive, nursery.cancel_scope)
             try:
-                await self._make(body)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                instead = await self._make(body)
+                if instead is None:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
             except Exception as error:
                 failure = error
             nursery.cancel_scope.cancel()
         if failure is not None and body.begun:
             raise failure
         if failure is not None:
-            await refused(failure)(scope, receive, send)
+            instead = refused(failure)
+        if instead is not None:
+            instead.headers.update({name: value for name, value in self.headers.items() if name.startswith("x-")})
+            await instead(scope, receive, send)
 
 
 async def _await_disconnect(receive: Receive, scope: trio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()
-
-
-EVENT_STREAM: Final = "text/event-stream; charset=utf-8"

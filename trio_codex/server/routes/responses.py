@@ -19,7 +19,7 @@ from trio_codex.grammar import Refusal
 from trio_codex.logs import get_logger
 from trio_codex.protocol import AnswerRequest
 from trio_codex.server.answering import words_of
-from trio_codex.server.routes.exchange import EVENT_STREAM, Body, HttpRefusal, Streamed, read_json
+from trio_codex.server.routes.exchange import Body, HttpRefusal, Made, read_json
 from trio_codex.server.service import Service
 from trio_codex.server.text_requests import REQUEST, items_of, request_of
 from trio_codex.server.text_responses import Event, TextResponse
@@ -36,25 +36,25 @@ async def create_response(service: Service, request: Request) -> Response:
     body = await read_json(request, REQUEST, LARGEST_BODY)
     asked = _asked(service, body)
     response = TextResponse(asked, body, int(time.time()))
-    if not body.get("stream"):
-        with service.working():
-            await _make(service, asked, response, _tell_nobody)
-        _keep(service, body, asked, response)
-        made = response.object()
-        if made["error"] is not None:
-            raise HttpRefusal(500, made["error"]["message"], "server_error", kind="server_error")
-        return JSONResponse(made)
 
-    async def make(out: Body) -> None:
+    async def make(out: Body) -> Response | None:
         async def tell(events: Iterable[Event]) -> None:
             for event in events:
                 await out.event(event, named=True)
 
         with service.working():
-            await _make(service, asked, response, tell)
+            await _make(service, asked, response, tell if body.get("stream") else _tell_nobody)
         _keep(service, body, asked, response)
+        return None if body.get("stream") else _whole(response)
 
-    return Streamed(make, EVENT_STREAM)
+    return Made(make)
+
+
+def _whole(response: TextResponse) -> Response:
+    made = response.object()
+    if made["error"] is not None:
+        raise HttpRefusal(500, made["error"]["message"], "server_error", kind="server_error")
+    return JSONResponse(made)
 
 
 def _asked(service: Service, body: Mapping[str, Any]) -> AnswerRequest:

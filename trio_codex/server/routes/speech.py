@@ -17,7 +17,7 @@ from trio_codex.audio import RATE, AudioFormat
 from trio_codex.grammar import Refusal, each, either, fields, nullable, number, one_of, text, wrong_value
 from trio_codex.protocol import tokens_of, tokens_spoken
 from trio_codex.server.answering import sentences
-from trio_codex.server.routes.exchange import EVENT_STREAM, Body, Streamed, read_json
+from trio_codex.server.routes.exchange import EVENT_STREAM, Body, Made, read_json
 from trio_codex.server.service import Service
 
 LONGEST_TEXT: Final = 4096
@@ -59,7 +59,7 @@ async def create_speech(service: Service, request: Request) -> Response:
             await _say(service, order, mouth)
         await mouth.end()
 
-    return Streamed(make, EVENT_STREAM if as_events else MEDIA[form])
+    return Made(make, EVENT_STREAM if as_events else MEDIA[form])
 
 
 async def _say(service: Service, order: dict[str, Any], mouth: _Mouth) -> None:

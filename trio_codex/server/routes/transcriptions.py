@@ -15,7 +15,7 @@ from trio_codex.audio import AudioFormat, read_wav
 from trio_codex.errors import ConfigurationError
 from trio_codex.grammar import Refusal, number, one_of, text, wrong_value
 from trio_codex.server.recordings import PAUSE, Segment, recognised
-from trio_codex.server.routes.exchange import EVENT_STREAM, Body, HttpRefusal, Streamed, read_form
+from trio_codex.server.routes.exchange import Body, HttpRefusal, Made, read_form
 from trio_codex.server.service import Service
 from trio_codex.server.transcripts import Transcript
 
@@ -49,15 +49,16 @@ async def create_transcription(service: Service, request: Request) -> Response:
     with service.working():
         async with read_form(request, LARGEST_FILE + (1 << 20)) as form:
             order = await _order(form)
-        if not order.streamed:
+
+    async def make(body: Body) -> Response | None:
+        with service.working():
+            if order.streamed:
+                await _stream(service, order, body)
+                return None
             async with recognised(order.pcm, service.engines, order.pause) as segments:
                 return _whole(order, [segment async for segment in segments])
 
-    async def make(body: Body) -> None:
-        with service.working():
-            await _stream(service, order, body)
-
-    return Streamed(make, EVENT_STREAM)
+    return Made(make)
 
 
 def _whole(order: _Order, segments: list[Segment]) -> Response:
