@@ -73,6 +73,9 @@ class ConnectionFailed(TrioCodexError):  # noqa: N818 - the name is part of the 
     all are None otherwise.
     """
 
+    fault: Fault
+    retryable: bool
+
     def __init__(
         self,
         message: str,
@@ -90,7 +93,7 @@ class ConnectionFailed(TrioCodexError):  # noqa: N818 - the name is part of the 
         self.code: str | None = code_in(body)
         self.request_id = request_id
         self.retry_after = retry_after
-        self.fault: Fault = "network"
+        self.fault = "network"
         self.retryable = stage in (None, "dns", "tcp", "handshake")
         if status is not None and stage != "proxy":
             self.fault, self.retryable, said = verdict_on(status=status, code=self.code, message=body)
@@ -101,6 +104,9 @@ class ConnectionFailed(TrioCodexError):  # noqa: N818 - the name is part of the 
 
 class ConnectionLost(TrioCodexError):  # noqa: N818 - the name is part of the public face
     """The peer ended the connection, or it broke. `code` is the websocket close code (1006: no close frame came)."""
+
+    fault: Fault
+    retryable: bool
 
     def __init__(self, code: int, reason: str = "", *, session_id: str | None = None) -> None:
         super().__init__(f"connection lost (code {code}{': ' + reason if reason else ''})")
@@ -115,6 +121,9 @@ class ServerRefused(TrioCodexError):  # noqa: N818 - the name is part of the pub
 
     Over HTTP there are also its `status`, the `request_id` to quote, and `retry_after` seconds if the server asked to wait.
     """
+
+    fault: Fault
+    retryable: bool
 
     def __init__(
         self,
@@ -165,6 +174,9 @@ class ToolError(TrioCodexError):
 
 class VoiceError(TrioCodexError):
     """A speech service failed. `status` is the HTTP status, `code` the service's error code, where there were any."""
+
+    fault: Fault
+    retryable: bool
 
     def __init__(
         self,
