@@ -115,6 +115,37 @@ async def test_after_a_flush_nothing_old_sounds_or_is_reported() -> None:
     assert await reported(loudspeaker) == [("new", 0, 100)]
 
 
+async def test_one_part_is_cut_and_the_others_go_on() -> None:
+    loudspeaker = Loudspeaker()
+    for number, item_id in enumerate(["one", "two", "three"]):
+        loudspeaker.cues.note(item_id, 0, 1001)
+        loudspeaker.play(bytes([number]) * 1000)
+    assert loudspeaker.take(1400) == bytes(1000) + b"\1" * 400
+    loudspeaker.cut("two", 0)
+    loudspeaker.cut("nothing", 0)
+    assert loudspeaker.take(9600) == b"\2" * 1000
+    assert await reported(loudspeaker) == [("one", 0, 1000), ("three", 0, 1000)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9)), max_size=8), st.data())
+async def test_whatever_is_cut_the_rest_sounds_in_order(parts: list[tuple[str, int]], data: st.DataObject) -> None:
+    loudspeaker = Loudspeaker()
+    sound = b""
+    for item_id, samples in parts:
+        loudspeaker.cues.note(item_id, 0, 2 * samples)
+        loudspeaker.play(item_id.encode() * 2 * samples)
+        sound += item_id.encode() * 2 * samples
+    at = 2 * data.draw(st.integers(0, len(sound) // 2))
+    assert loudspeaker.take(at) == sound[:at]
+    cut = data.draw(st.sampled_from("abc"))
+    loudspeaker.cut(cut, 0)
+    assert loudspeaker.take(len(sound) + 1) == sound[at:].replace(cut.encode(), b"")
+    heard = [
+        item for item, _, n in loudspeaker.cues.heard(loudspeaker._taken - loudspeaker._reported) for _ in range(n)
+    ]
+    assert "".join(heard).encode() == sound.replace(cut.encode(), b"")
+
+
 async def test_the_tape_keeps_what_sounded() -> None:
     loudspeaker = Loudspeaker()
     loudspeaker.tape = bytearray()

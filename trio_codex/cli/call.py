@@ -76,9 +76,14 @@ class Call:
             async for event in events:
                 if isinstance(event, AudioEvent):
                     self._loudspeaker.append(event)
-                else:
-                    self._loudspeaker.clear()
-                    self._played = 0
+                elif isinstance(event, AudioInterruptedEvent):
+                    self._cut(event.item_id, event.content_index)
+
+    def _cut(self, item_id: str, content_index: int) -> None:
+        first, cut = next(iter(self._loudspeaker), None), (item_id, content_index)
+        if first is not None and (first.item_id, first.content_index) == cut:
+            self._played = 0
+        self._loudspeaker = deque(piece for piece in self._loudspeaker if (piece.item_id, piece.content_index) != cut)
 
     # --- in real time ----------------------------------------------------------------------------------------------
 

@@ -75,14 +75,14 @@ class SoundDevice:
                 self.loudspeaker.play(pcm)
 
     async def _follow(self, told: EventStream) -> None:
-        """Note which item the audio belongs to, and stop it when the user cuts in."""
+        """Note which item the audio belongs to, and stop it when the user cuts in or a guardrail trips."""
         with suppress(ConnectionLost):
             async for event in told:
                 match event:
                     case AudioEvent(audio=audio):
                         self.loudspeaker.cues.note(audio.item_id, audio.content_index, len(audio.data))
-                    case AudioInterruptedEvent():
-                        self.loudspeaker.flush()
+                    case AudioInterruptedEvent(item_id=item_id, content_index=content_index):
+                        self.loudspeaker.cut(item_id, content_index)
 
     async def _watch(self) -> None:
         await self.stopped.wait()

@@ -1,8 +1,8 @@
 """Sound on its way from Trio to the audio thread, and which item of the conversation it belongs to.
 
-The sound is one queue of bytes: the audio thread takes what it needs, `flush` empties it at once. What was taken cannot be called back: it
-sounds within the device's own latency, so it counts as heard. `CueSheet` says which items the bytes belong to. Knows neither the device nor
-the session.
+The sound is one queue of bytes: the audio thread takes what it needs, `flush` empties it at once, `cut` takes out a part. What was taken
+cannot be called back: it sounds within the device's own latency, so it counts as heard. `CueSheet` says which items the bytes belong
+to. Knows neither the device nor the session.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Played: TypeAlias = Callable[[str, int, int], None]
 """Is told what was heard: item_id, content_index, bytes."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Cue:
     item_id: str
     content_index: int
@@ -52,6 +52,17 @@ class CueSheet:
             if nbytes == 0 or len(self._cues) == 1:
                 return
             self._cues.popleft()
+
+    def cut(self, item_id: str, content_index: int, at: int) -> list[tuple[int, int]]:
+        """Nothing more of this part will be heard: where its bytes are, from first to last, when those from `at` on are next to sound."""
+        gone = []
+        for cue in tuple(self._cues):
+            end = at + cue.nbytes - cue.nbytes % 2
+            if (cue.item_id, cue.content_index) == (item_id, content_index):
+                gone.append((at, end))
+                self._cues.remove(cue)
+            at = end
+        return gone
 
     def clear(self) -> None:
         """Nothing of it will be heard any more."""
@@ -95,6 +106,13 @@ class Loudspeaker:
             self._sound.clear()
             self._reported = self._taken
         self.cues.clear()
+
+    def cut(self, item_id: str, content_index: int) -> None:
+        """Let nothing more of this part sound; what was to sound before or after it goes on."""
+        with self._lock:
+            for start, end in reversed(self.cues.cut(item_id, content_index, self._reported - self._taken)):
+                del self._sound[max(start, 0) : max(end, 0)]
+                self._reported += max(min(end, 0) - start, 0)  # was taken, and nobody wants to know any more
 
     @property
     def queued(self) -> int:
