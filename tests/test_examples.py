@@ -23,6 +23,11 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
     "realtime_basic.py": ["agent start: VoiceAssistant", "Hello from text input", "s of speech"],
     "realtime_tools.py": ["tool call: get_weather", "Paris", "tool call: roll_dice", "tool output: 11"],
+    "realtime_guardrails.py": [
+        "agent (completed, ",
+        "agent (cancelled, 0.0 s heard)",
+        "stopped, because it gives the secret away",
+    ],
     "gated_input.py": ["you: good evening", "agent: You said: good", "you (blocked): what is the weather"],
     "realtime_handoffs.py": ["in charge: Greeter", "TechSupport: ", "handoff: Greeter -> TechSupport"],
 }

@@ -145,6 +145,20 @@ def test_one_trip_per_answer() -> None:
     assert again == []
 
 
+def test_a_model_that_does_not_see_reason_is_not_asked_for_ever() -> None:
+    driver = call()
+    for number in range(1, 5):
+        driver.judge(driver.said(f"r{number}", f"a{number}", "something bad"), True)
+        driver.cancelled(f"r{number}", "client_cancelled")
+        if number < 4:
+            driver.created(f"r{number + 1}")
+    assert driver.creates == 4
+    driver.answering("r9")
+    driver.judge(driver.said("r9", "a9", "something bad"), True)
+    driver.cancelled("r9", "client_cancelled")
+    assert driver.creates == 6, "a new question counts anew"
+
+
 def test_a_late_verdict_hits_its_own_answer_and_not_the_next() -> None:
     driver = call()
     driver.sounded("r1", "a1", 1000)

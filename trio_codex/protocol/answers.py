@@ -30,7 +30,7 @@ from trio_codex.protocol.client_events import (
     ResponseCancel,
     ResponseCreate,
 )
-from trio_codex.protocol.effects import Effects, StopPlayback
+from trio_codex.protocol.effects import Effects, Note, StopPlayback
 from trio_codex.protocol.floor import SESSION, Cause, Floor, Request
 from trio_codex.protocol.history import History
 from trio_codex.protocol.items import ContentPart, ErrorDetails, Response, ResponseParams, SystemMessage
@@ -47,6 +47,9 @@ REQUEST_KEY: Final = "trio_codex_request"
 
 RACE: Final = "conversation_already_has_active_response"
 TOO_LATE: Final = "response_cancel_not_active"
+TRIPS: Final = 4
+"""Answers in a row that guardrails may stop; then the model is not asked again, lest it goes on for ever."""
+
 FEEDBACK: Final = (
     "Your answer was stopped by the guardrail {name}: the user must not hear it. Do not say it again in other words. "
     "Tell the user shortly that you cannot say that, and offer to help with something else."
@@ -71,6 +74,7 @@ class Answers:
         self._echoes = False  # the server repeats metadata, as the API says it does
         self._names = False  # the server has said which event of ours it refused
         self._places = False  # the server says which responses belong to the conversation
+        self._trips = 0  # answers in a row that guardrails have stopped, since somebody wanted something else
         self._own: deque[str] = deque(maxlen=_OWN_FRAMES)
 
     # --- asking ----------------------------------------------------------------------------------------------------
@@ -164,6 +168,8 @@ class Answers:
             return running
         if request is not None and (ours or not (named or self._echoes or expected)):
             running.ours, running.askers = True, request.askers
+        if not (running.ours and request is not None and request.causes == {Cause.FEEDBACK}):
+            self._trips = 0
         self._echoes = self._echoes or named is not None
         self.saying.guard(running)
         self._effects.emit(AgentStartEvent(running.agent))
@@ -287,8 +293,15 @@ class Answers:
         feedback = FEEDBACK.format(name=guardrail.name)
         content = ContentPart(type="input_text", text=feedback)
         self._effects.send(ConversationItemCreate(item=SystemMessage(content=(content,))))
-        if not trip.late:  # else somebody has cut in, and what he says is answered
+        if trip.late:  # somebody has cut in, and what he says is answered
+            return
+        self._trips += 1
+        if self._trips < TRIPS:
             self.want(Cause.FEEDBACK)
+        else:
+            self._effects.add(
+                Note(f"{TRIPS} answers in a row were stopped by guardrails: the model is not asked again")
+            )
 
     # --- stopping --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from trio_codex.protocol import (
     FunctionCall,
     FunctionCallOutput,
     Item,
+    SystemMessage,
     UserMessage,
 )
 from trio_codex.server.standin.replies import Calling, Saying, reply_to
@@ -250,3 +251,9 @@ def test_nothing_said_and_nothing_understood_are_not_the_same() -> None:
 def test_what_is_to_be_said_is_said(said: str) -> None:
     assert words(reply_to(request(said))) == "ok"
     assert words(reply_to(request(instructions=said))) == "ok"
+
+
+def test_a_word_of_the_program_is_taken_in() -> None:
+    told = SystemMessage(content=(ContentPart(type="input_text", text="The user must not hear that."),))
+    assert words(reply_to(request("what is the weather in Rome", told))) == "I see. Can I help you with something else?"
+    assert call(reply_to(request(told, "what is the weather in Rome"))) == ("get_weather", {"city": "Rome"})

@@ -1,8 +1,8 @@
 """What the stand-in says or calls, decided from the conversation alone.
 
-A forced function is called; the output of a call is told in a sentence; otherwise the function that fits what was said
-best is called, and if none fits, the answer takes up what was said. Pure and deterministic: the same request gives the
-same reply.
+A forced function is called; the output of a call is told in a sentence; a word of the program is taken in; otherwise
+the function that fits what was said best is called, and if none fits, the answer takes up what was said. Pure and
+deterministic: the same request gives the same reply.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from trio_codex.protocol import AnswerRequest, FunctionCall, FunctionCallOutput, UserMessage
+from trio_codex.protocol import AnswerRequest, FunctionCall, FunctionCallOutput, SystemMessage, UserMessage
 from trio_codex.server.standin.arguments import arguments_for
 from trio_codex.server.standin.matching import IN_DESCRIPTION, best_match
 from trio_codex.server.standin.words import tokens
@@ -57,6 +57,8 @@ class Turn:
 
 def reply_to(request: AnswerRequest) -> Reply:
     """Decide what to answer."""
+    if request.items and isinstance(request.items[-1], SystemMessage):  # the program has told us something
+        return Saying("I see. Can I help you with something else?")
     turn = last_turn(request.items)
     forced = _forced(request, turn)
     if forced is not None:
