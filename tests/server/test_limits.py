@@ -65,6 +65,29 @@ async def test_a_frame_that_is_too_large_ends_its_session_alone(connect: Any) ->
             await other.update()
 
 
+async def test_a_body_that_nobody_reads_does_not_stand_in_the_way_of_the_next_request() -> None:
+    with trio.fail_after(30):
+        async with limited(api_key="sk") as server, httpx.AsyncClient(limits=httpx.Limits(max_connections=1)) as http:
+            for _ in range(3):
+                for path, status in (("responses", 401), ("nowhere", 404), ("models", 405)):
+                    refused = await http.post(f"{server.http_url}/{path}", content=bytes(3 << 20))
+                    assert refused.status_code == status
+                answer = await http.get(f"{server.http_url}/models", headers={"Authorization": "Bearer sk"})
+                assert answer.status_code == 200
+
+
+async def test_who_never_ends_its_body_is_answered_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_codex.server.incoming.WITHIN_S", 0.2)
+    with trio.fail_after(20):
+        async with limited(api_key="sk") as server:
+            head = b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
+            async with await trio.open_tcp_stream("127.0.0.1", httpx.URL(server.http_url).port) as stream:
+                await stream.send_all(head)
+                answer = b"".join([piece async for piece in stream])
+            assert answer.startswith(b"HTTP/1.1 401")
+            assert b"connection: close" in answer.lower()
+
+
 def asked_for_speech(url: str) -> bytes:
     body = json.dumps(SPEECH).encode()
     head = f"POST {httpx.URL(url).path}/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"

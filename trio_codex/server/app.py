@@ -14,8 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+from trio_codex.server.incoming import reading_to_the_end
 from trio_codex.server.routes.calls import accept_call, create_call, hang_up_call, refer_call, reject_call
 from trio_codex.server.routes.client_secrets import create_client_secret
 from trio_codex.server.routes.exchange import HttpRefusal, refused
@@ -31,7 +33,7 @@ __all__ = ["Service", "application"]
 Endpoint: TypeAlias = Callable[[Service, Request], Awaitable[Response]]
 
 
-def application(service: Service) -> Starlette:
+def application(service: Service) -> ASGIApp:
     """The ASGI application of a service."""
 
     def route(method: str, path: str, endpoint: Endpoint) -> Route:
@@ -48,7 +50,7 @@ def application(service: Service) -> Starlette:
     async def converse(websocket: WebSocket) -> None:
         await realtime(service, websocket)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             WebSocketRoute("/v1/realtime", converse),
             route("GET", "/models", list_models),
@@ -65,6 +67,7 @@ def application(service: Service) -> Starlette:
         ],
         exception_handlers={404: _no_such_route, 405: _no_such_route},
     )
+    return reading_to_the_end(app)
 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:

@@ -162,6 +162,24 @@ async def test_nobody_is_listened_to_for_who_has_gone() -> None:
                 raise AssertionError("it was refused")
 
 
+async def test_a_recording_that_is_too_long_is_refused() -> None:
+    answer = await transcribe("hello", sound=wav(bytes(2 * 1000 * 1501), rate=1000))
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+    assert "1501 seconds" in answer.json()["error"]["message"]
+
+
+async def test_a_file_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_codex.server.routes.exchange.READ_WITHIN_S", 0.2)
+    with trio.fail_after(20):
+        async with open_local_server(stt=ScriptedSTT(["hello"]), tts=ToneTTS()) as server:
+            for kind in ("multipart/form-data; boundary=x", "application/json"):
+                path = "audio/transcriptions" if "form" in kind else "responses"
+                head = f"POST /v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 999\r\n\r\n--x"
+                async with await trio.open_tcp_stream("127.0.0.1", httpx.URL(server.http_url).port) as stream:
+                    await stream.send_all(head.encode())
+                    assert (await stream.receive_some()).startswith(b"HTTP/1.1 408")
+
+
 async def test_a_file_that_is_too_large_is_refused_and_the_connection_lives() -> None:
     with trio.fail_after(20):
         async with open_local_server(stt=ScriptedSTT(["hello"]), tts=ToneTTS()) as server, httpx.AsyncClient() as http:

@@ -7,8 +7,8 @@ as fast as it takes it, and no further when it has gone.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import attrs
@@ -26,11 +26,11 @@ from trio_codex.logs import get_logger
 
 logger: Final = get_logger("server")
 
-SENT_IN_VAIN: Final = 8
-"""A body that is too large by at most this factor is read and thrown away, so that the client gets to read why."""
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 FIELD_BYTES: Final = 64 << 10
 """A field of a form that is no file."""
+READ_WITHIN_S: Final = 60.0
+"""How long a client may take to send its body."""
 
 
 class HttpRefusal(Refusal):
@@ -87,24 +87,24 @@ def refused(error: Exception) -> Response:
 def bounded(request: Request, at_most: int) -> Request:
     """The same request, whose body may have `at_most` bytes; more raises HttpRefusal (413)."""
     read = 0
-    refusal = HttpRefusal(413, f"The request is too large: at most {at_most} bytes are accepted.", "request_too_large")
 
     async def receive() -> Message:
         nonlocal read
-        while True:
-            message = await request.receive()
-            read += len(message.get("body", b""))
-            if read <= at_most:
-                return message
-            if not message.get("more_body") or read > SENT_IN_VAIN * at_most:
-                raise refusal
+        message = await request.receive()
+        read += len(message.get("body", b""))
+        if read > at_most:
+            raise HttpRefusal(
+                413, f"The request is too large: at most {at_most} bytes are accepted.", "request_too_large"
+            )
+        return message
 
     return Request(request.scope, receive)
 
 
 async def read_json(request: Request, rule: Rule, at_most: int) -> dict[str, Any]:
     """The JSON object in a body of bounded size, checked; an empty body is an empty object. Raises Refusal."""
-    raw = await bounded(request, at_most).body()
+    with _in_time():
+        raw = await bounded(request, at_most).body()
     try:
         body = orjson.loads(raw or b"{}")
     except ValueError:
@@ -118,8 +118,21 @@ async def read_form(request: Request, at_most: int) -> AsyncIterator[FormData]:
     """The fields of a multipart body of bounded size. Raises Refusal."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Refusal(None, "The body must be multipart/form-data.")
-    async with bounded(request, at_most).form(max_files=4, max_fields=100, max_part_size=FIELD_BYTES) as form:
+    with _in_time():
+        form = await bounded(request, at_most).form(max_files=4, max_fields=100, max_part_size=FIELD_BYTES)
+    try:
         yield form
+    finally:
+        await form.close()
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    try:
+        with trio.fail_after(READ_WITHIN_S):
+            yield
+    except trio.TooSlowError:
+        raise HttpRefusal(408, f"The request did not come within {READ_WITHIN_S:g} s.", "request_timeout") from None
 
 
 # --- streams -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from trio_codex.server.service import Service
 from trio_codex.server.transcripts import Transcript
 
 LARGEST_FILE: Final = 25 << 20
+LONGEST_S: Final = 1500
 FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")
 _VAD_NUMBERS: Final = {
     "threshold": number(0, 1),
@@ -145,7 +146,12 @@ async def _sound(upload: UploadFile) -> bytes:
         message = f"Maximum content size limit ({LARGEST_FILE}) exceeded ({len(data)} bytes read)."
         raise HttpRefusal(413, message, param="file")
     try:
-        return await trio.to_thread.run_sync(lambda: read_wav(data).pcm24k())
+        sound = read_wav(data)
+        if sound.duration_ms > LONGEST_S * 1000:
+            duration_s = sound.duration_ms / 1000
+            message = f"audio duration {duration_s:g} seconds is longer than {LONGEST_S} seconds which is the maximum."
+            raise Refusal("invalid_value", message, "file")
+        return await trio.to_thread.run_sync(sound.pcm24k)
     except ConfigurationError as error:
         message = f"The audio file could not be decoded; this server reads WAV files. ({error})"
         raise Refusal("invalid_value", message, "file") from error
