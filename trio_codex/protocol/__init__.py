@@ -3,9 +3,14 @@
 Nothing in here imports trio, a clock, randomness, logging or I/O. This is the face; other packages use no other module.
 """
 
+from trio_codex.protocol import handoff as handoffs
 from trio_codex.protocol.answers import (
+    FEEDBACK,
     REQUEST_KEY,
     Reply,
+)
+from trio_codex.protocol.calls import (
+    NOT_COMPLETED,
 )
 from trio_codex.protocol.client_events import (
     CLIENT_EVENTS,
@@ -209,6 +214,8 @@ from trio_codex.protocol.wire import (
 
 __all__ = [
     "CLIENT_EVENTS",
+    "FEEDBACK",
+    "NOT_COMPLETED",
     "REQUEST_KEY",
     "SERVER_EVENTS",
     "UNSET",
@@ -379,6 +386,7 @@ __all__ = [
     "decode_server_event",
     "encode_client_event",
     "encode_server_event",
+    "handoffs",
     "session_object",
     "structure",
     "tokens_heard",

@@ -5,7 +5,8 @@
 once, so that their connections are kept. What a service refuses, or does not finish, is a VoiceError.
 """
 
+from trio_codex.voice.openai.agent_workflow import AgentWorkflow
 from trio_codex.voice.openai.speech import OpenAITTS
 from trio_codex.voice.openai.transcription import OpenAISTT
 
-__all__ = ["OpenAISTT", "OpenAITTS"]
+__all__ = ["AgentWorkflow", "OpenAISTT", "OpenAITTS"]

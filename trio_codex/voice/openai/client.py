@@ -16,7 +16,7 @@ from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConnectionFailed, RemoteProtocolError, ServerRefused, VoiceError
 from trio_codex.http import Answer, Api, open_api
 
-__all__ = ["Client", "told"]
+__all__ = ["Client", "answer", "told"]
 
 
 @contextmanager
@@ -31,6 +31,15 @@ def told(what: str) -> Iterator[None]:
         raise VoiceError(f"{what} failed: {error}", status=error.status) from error
     except RemoteProtocolError as error:
         raise VoiceError(f"{what} failed: what the server answered is not the protocol: {error}") from error
+
+
+@asynccontextmanager
+async def answer(api: Api, what: str, path: str, **content: Any) -> AsyncIterator[Answer]:
+    """Ask and receive the answer as it comes. Raises VoiceError for a refusal; leaving the block ends the request."""
+    async with AsyncExitStack() as stack:
+        with told(what):
+            given = await stack.enter_async_context(api.stream("POST", path, **content))
+        yield given
 
 
 @attrs.frozen(kw_only=True)
@@ -58,9 +67,5 @@ class Client:
 
     @asynccontextmanager
     async def _answer(self, what: str, path: str, **content: Any) -> AsyncIterator[Answer]:
-        """Ask and receive the answer as it comes. Raises VoiceError for a refusal; leaving the block ends the request."""
-        async with AsyncExitStack() as stack:
-            api = await stack.enter_async_context(self._service())
-            with told(what):
-                answer = await stack.enter_async_context(api.stream("POST", path, **content))
-            yield answer
+        async with self._service() as api, answer(api, what, path, **content) as given:
+            yield given
