@@ -8,6 +8,7 @@ never once an answer has begun. Built on httpx, which is imported when a client 
 from __future__ import annotations
 
 import email.utils
+import functools
 import json as json_module
 import math
 import socket
@@ -226,7 +227,35 @@ class Api:
             self.endpoint.url(path),
             **{**content, "headers": [*self.endpoint.headers(key), *extra.items()]},
         )
+        request.stream = _whole_body(request.read())
         return await self._client.send(request, stream=True)
+
+
+@functools.cache
+def _body_class() -> type[httpx.AsyncByteStream]:
+    import httpx
+
+    class Body(httpx.AsyncByteStream):
+        """A body in one piece. httpx's own is an async generator, which a request that is cancelled would leave standing."""
+
+        def __init__(self, content: bytes) -> None:
+            self._left = [content] if content else []
+
+        def __aiter__(self) -> Body:
+            return self
+
+        async def __anext__(self) -> bytes:
+            if not self._left:
+                raise StopAsyncIteration
+            return self._left.pop()
+
+    return Body
+
+
+def _whole_body(content: bytes) -> httpx.AsyncByteStream:
+    make: Any = _body_class()
+    body: httpx.AsyncByteStream = make(content)
+    return body
 
 
 # --- leaving an answer -------------------------------------------------------------------------------------------------
