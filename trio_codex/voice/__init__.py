@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         Word,
         Workflow,
     )
-    from trio_codex.voice.openai import OpenAISTT, OpenAITTS
+    from trio_codex.voice.openai import AgentWorkflow, OpenAISTT, OpenAITTS
     from trio_codex.voice.pipeline import VoicePipeline
     from trio_codex.voice.result import Turn, VoiceResult
     from trio_codex.voice.sentences import Sentences
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from trio_codex.voice.stages import Stage
 
 _HOMES = {
+    "AgentWorkflow": "openai",
     "AudioInput": "inputs",
     "Heard": "models",
     "LocalSTT": "local",
@@ -88,6 +89,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgentWorkflow",
     "AudioInput",
     "Heard",
     "LocalSTT",

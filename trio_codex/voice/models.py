@@ -260,7 +260,8 @@ class Workflow(Protocol):
     """The mind between ears and mouth.
 
     Optional methods: `async on_start(send)` greets when a stream begins; `on_interrupted(heard)`, not async, is told after a turn that
-    was cut short how much of its text was heard, so that a history can say so. `open()` (see `Opens`) is optional as well.
+    was cut short how much of its text was heard, so that a history can say so. `open()` (see `Opens`) is optional
+    as well, and so is `at(endpoint, api_key)`, which gives the workflow to use in a pipeline that was given a service.
     """
 
     async def run(self, transcript: Transcript, send: Send, /) -> None:

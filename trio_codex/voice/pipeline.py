@@ -87,6 +87,8 @@ class VoicePipeline:
 
             stt_model = stt_model or OpenAISTT(endpoint=endpoint, api_key=api_key)
             tts_model = tts_model or OpenAITTS(endpoint=endpoint, api_key=api_key)
+        if (at := getattr(workflow, "at", None)) is not None:
+            workflow = at(endpoint, api_key)
         ears = listening(stt_model, stt)
         return ears | answering(workflow) | splitting() | speaking(tts_model, tts, prefetch=self.config.prefetch)
 

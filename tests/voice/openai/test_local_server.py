@@ -9,15 +9,27 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from trio_codex import ServerVAD
+from trio_codex import Agent, ServerVAD, tool
 from trio_codex.audio import rms
 from trio_codex.errors import ConnectionLost, VoiceError
-from trio_codex.server import LocalServer, open_local_server
+from trio_codex.protocol import AnswerRequest, FunctionCallOutput
+from trio_codex.server import Answer, LocalServer, open_local_server
 from trio_codex.speech import open_synthesizer
 from trio_codex.testing.engines import ScriptedSTT, ToneTTS
 from trio_codex.transport import Target, Transport
 from trio_codex.transport.websocket import open_websocket
-from trio_codex.voice import SpeechStarted, STTSettings, Transcript, TranscriptDelta, TTSSettings
+from trio_codex.voice import (
+    AgentWorkflow,
+    AudioInput,
+    SpeechStarted,
+    STTSettings,
+    Transcript,
+    TranscriptDelta,
+    TTSSettings,
+    VoicePipeline,
+    VoiceStreamEventAudio,
+    VoiceStreamEventError,
+)
 from trio_codex.voice.models import Heard, TranscriptionStream
 from trio_codex.voice.openai import OpenAISTT, OpenAITTS
 
@@ -147,3 +159,82 @@ async def test_refusals_are_not_tried_again(fault: str) -> None:
             with pytest.raises(VoiceError) as raised:
                 await anext(aiter(stream))
     assert raised.value.code in {"insufficient_quota", "invalid_api_key", "model_not_found"}
+
+
+# --- agents --------------------------------------------------------------------------------------------------------------
+
+
+class Clerk:
+    """Looks the weather up, and hands over to who is asked for."""
+
+    async def respond(self, request: AnswerRequest, answer: Answer) -> None:
+        names = [each["name"] for each in request.tools]
+        last = request.items[-1]
+        if isinstance(last, FunctionCallOutput):
+            await answer.say(f"{request.instructions} {last.output}")
+        elif "transfer_to_support" in names and "support" in request.items[-1].content[0].text:
+            await answer.call("transfer_to_support", {})
+        elif "get_weather" in names:
+            await answer.say("Let me look.")
+            await answer.call("get_weather", {"city": "Rome"})
+        else:
+            await answer.say(f"{len(request.items)} items.")
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather."""
+    return f"It is sunny in {city}."
+
+
+SUPPORT = Agent(name="Support", instructions="Support here.")
+GREETER = Agent(name="Greeter", instructions="Greeter here.", tools=[get_weather], handoffs=[SUPPORT])
+
+
+async def test_an_agent_with_tools_and_a_handoff() -> None:
+    said: list[str] = []
+
+    async def send(text: str) -> None:
+        said.append(text)
+
+    with trio.fail_after(20):
+        async with open_local_server(stt=ScriptedSTT(["no"]), tts=ToneTTS(), responder=Clerk()) as server:
+            workflow = AgentWorkflow(GREETER, endpoint=server.endpoint)
+            async with workflow.open() as run:
+                await run.run(Transcript("How is the weather?"), send)
+                assert "".join(said) == "Let me look.\nGreeter here. It is sunny in Rome."
+                said.clear()
+                await run.run(Transcript("Get me support."), send)
+                assert workflow.current_agent is SUPPORT
+                assert "".join(said) == "Support here. Handoff complete. You are now connected to Support."
+                said.clear()
+                await run.run(Transcript("Thanks."), send)
+                assert "".join(said) == "10 items."  # those of before, and this one
+
+
+async def test_an_agent_in_a_pipeline() -> None:
+    """The pipeline's service is its workflow's as well; the whole is heard, answered and said by one server."""
+    with trio.fail_after(20):
+        async with open_local_server(stt=ScriptedSTT(["hello"]), tts=ToneTTS(), responder=Clerk()) as server:
+            pipeline = VoicePipeline(AgentWorkflow(GREETER), endpoint=server.endpoint)
+            async with pipeline.run(AudioInput(SILENCE)) as result:
+                kinds = [type(event) async for event in result]
+            assert str(result.transcripts[0]) == "hello"
+            assert result.text == "Let me look.\nGreeter here. It is sunny in Rome."
+            assert VoiceStreamEventAudio in kinds
+            assert VoiceStreamEventError not in kinds
+
+
+async def test_a_service_that_fails_agents(quick: LocalServer) -> None:
+    class Broken:
+        async def respond(self, request: AnswerRequest, answer: Answer) -> None:
+            raise RuntimeError("no idea")
+
+    async def send(text: str) -> None:
+        raise AssertionError(text)
+
+    with trio.fail_after(20):
+        async with open_local_server(stt=ScriptedSTT(["no"]), tts=ToneTTS(), responder=Broken()) as server:
+            with pytest.raises(VoiceError, match="failed") as raised:
+                await AgentWorkflow(GREETER, endpoint=server.endpoint).run(Transcript("Hi."), send)
+    assert raised.value.code == "server_error"

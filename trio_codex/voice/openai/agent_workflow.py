@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,6 +80,14 @@ class AgentWorkflow:
     def reject(self, call_id: str, message: str | None = None) -> None:
         """Do not let it run; `message` is what the model reads instead. Raises LocalProtocolError when none waits under this id."""
         self._mind.approvals.decide(call_id, approved=False, message=message)
+
+    def at(self, endpoint: Endpoint | None, api_key: KeySource | None) -> AgentWorkflow:
+        """Give this workflow, its conversation included, at the service of a pipeline; a service that it was given itself stays."""
+        if self._endpoint is not None or self._api_key is not None:
+            return self
+        there = copy.copy(self)
+        there._endpoint, there._api_key = endpoint, api_key  # noqa: SLF001 - a copy of our own
+        return there
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Run]:
