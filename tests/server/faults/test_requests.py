@@ -68,6 +68,21 @@ async def test_no_answer_at_all() -> None:
                 await api.request("GET", "models")
 
 
+async def test_half_an_answer() -> None:
+    with trio.fail_after(LIMIT_S):
+        async with serving("cut-answer:after=20") as server, open_api(server.endpoint) as api:
+            with pytest.raises(ConnectionFailed, match="no whole answer"):
+                await api.request("GET", "models")
+            read = b""
+            with pytest.raises(ConnectionFailed):
+                async with api.stream(
+                    "POST", "audio/speech", json={"model": "tts-1", "input": "Hi.", "voice": "ash"}
+                ) as answer:
+                    async for chunk in answer:
+                        read += chunk
+            assert len(read) <= 20
+
+
 async def test_bodies_are_read_before_they_are_refused() -> None:
     """A refusal is read even by a client that is still writing: the connection is not closed under it."""
     with trio.fail_after(LIMIT_S):

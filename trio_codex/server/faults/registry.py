@@ -19,7 +19,7 @@ Place: TypeAlias = Literal["http", "tcp", "line", "events"]
 
 PLACES: Final[Mapping[Place, str]] = {
     "http": "Before the session: the HTTP request, of the websocket or of any other route",
-    "tcp": "Under the session: the bytes of the websocket's connection",
+    "tcp": "Under the session: the bytes of a connection",
     "line": "Around the session: how long it lasts, and whether there is one at all",
     "events": "In the session: the events of the protocol (these work in memory as well)",
 }
@@ -118,6 +118,12 @@ FAULTS: Final[Mapping[str, FaultKind]] = {
             (Parameter("status", 500), _TIMES, _ON),
         ),
         # --- tcp ---
+        FaultKind(
+            "cut-answer",
+            "tcp",
+            "The answer to a request of HTTP breaks off after so much of its body; websockets are left alone.",
+            (Parameter("after", 100, "bytes"),),
+        ),
         FaultKind("no-close-reply", "tcp", "The client's close frame is not answered; the connection stays open."),
         FaultKind("close-without-tcp-close", "tcp", "Close frames are exchanged, but the server does not close the connection."),
         FaultKind(

@@ -263,6 +263,33 @@ class PingStorm(Framed):
         return frame
 
 
+class CutAnswer(Wrapped):
+    """Closes the connection in the middle of an answer's body."""
+
+    def __init__(self, stream: Any, values: Mapping[str, Any]) -> None:
+        super().__init__(stream)
+        self._left: int = values["after"]
+        self._head: bytes | None = b""  # as far as it has been written; None once it is over
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write, as far as it goes."""
+        data = bytes(data)
+        if self._head is not None:
+            self._head += data
+            if self._head.startswith(b"HTTP/1.1 101") or b"\r\n\r\n" not in self._head:
+                await self.inner.send_all(data)
+                return
+            body = len(self._head.partition(b"\r\n\r\n")[2])
+            self._head = None
+            await self.inner.send_all(data[: len(data) - body])
+            data = data[len(data) - body :]
+        await self.inner.send_all(data[: self._left])
+        if len(data) >= self._left:
+            await trio.aclose_forcefully(self.inner)
+            raise trio.BrokenResourceError
+        self._left -= len(data)
+
+
 class SlowReading(Wrapped):
     """Reads little at a time."""
 
@@ -330,5 +357,6 @@ STREAM_FAULTS: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], Wrapped]]] 
     "close-without-tcp-close": KeepsTcpOpen,
     "ping-storm": PingStorm,
     "slow-reading": SlowReading,
+    "cut-answer": CutAnswer,
 }
 """`latency` is not among them: it runs a task."""
