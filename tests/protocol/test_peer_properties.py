@@ -29,9 +29,11 @@ TEXTS = st.text("ab ", max_size=8)
 class Conversation(RuleBasedStateMachine):
     """Drives a peer and keeps the books that a client could keep."""
 
+    KIND = "realtime"
+
     def __init__(self) -> None:
         super().__init__()
-        self.peer = Peer(model="m", limits=Limits(items=30, idle_ms=500, turn_ms=1500))
+        self.peer = Peer(model="m", kind=self.KIND, limits=Limits(items=30, idle_ms=500, turn_ms=1500))
         self.heard_ms = 0
         self.items: list[str] = []
         self.open_responses: dict[str, bool] = {}  # id → writes to the conversation
@@ -95,6 +97,19 @@ class Conversation(RuleBasedStateMachine):
                 self.items.remove(event["item_id"])
             case kind if kind.startswith("response."):
                 assert event["response_id"] in self.open_responses
+            case _:
+                self.hear(event)
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """What is said of the user."""
+        match event["type"]:
+            case "conversation.item.input_audio_transcription.delta":
+                self.deltas[event["item_id"], "words"] += event["delta"]
+            case "conversation.item.input_audio_transcription.completed":
+                assert self.deltas[event["item_id"], "words"] == event["transcript"]
+            case "input_audio_buffer.timeout_triggered":
+                assert 0 <= event["audio_start_ms"] <= event["audio_end_ms"] == self.heard_ms
+                assert not any(self.open_responses.values())
 
     # --- what may happen -------------------------------------------------------------------------------------------
 
@@ -124,10 +139,22 @@ class Conversation(RuleBasedStateMachine):
         self.send(f"input_audio_buffer.{kind}")
 
     @rule(
-        detection=st.sampled_from([None, {"type": "server_vad"}, {"type": "semantic_vad", "interrupt_response": False}])
+        detection=st.sampled_from(
+            [
+                None,
+                {"type": "server_vad", "idle_timeout_ms": 5000},
+                {"type": "semantic_vad", "interrupt_response": False},
+            ]
+        ),
+        model=st.sampled_from(["whisper-1", "gpt-transcribe"]),
     )
-    def change_ears(self, detection: dict[str, Any] | None) -> None:
-        self.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}})
+    def change_ears(self, detection: dict[str, Any] | None, model: str) -> None:
+        ears = {"turn_detection": detection, "transcription": {"model": model}}
+        self.send("session.update", session={"type": self.KIND, "audio": {"input": ears}})
+
+    @rule()
+    def keep_silent(self) -> None:
+        self.take(self.peer.nobody_spoke())
 
     @rule(data=st.data(), text=TEXTS)
     def create_item(self, data: st.DataObject, text: str) -> None:
@@ -198,5 +225,17 @@ class Conversation(RuleBasedStateMachine):
             assert self.generating == set(self.open_responses)
 
 
+class Dictation(Conversation):
+    """The same with a session that only writes down, which is asked for everything all the same."""
+
+    KIND = "transcription"
+
+    @invariant()
+    def nothing_is_ever_answered(self) -> None:
+        assert not self.open_responses
+
+
+TestDictation = Dictation.TestCase
+TestDictation.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
 TestConversation = Conversation.TestCase
 TestConversation.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
