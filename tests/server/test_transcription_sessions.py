@@ -75,3 +75,27 @@ async def test_what_such_a_session_cannot_do_is_refused_and_it_goes_on(hearing: 
                 assert (await client.until("error"))[-1].error.event_id == "mine"
             await client.send(update(audio={"input": {"turn_detection": {"type": "semantic_vad"}}}))
             await client.until(UPDATED)
+
+
+@pytest.mark.parametrize("query", ["intent=transcription&model=gpt-4o-transcribe", "model=gpt-4o-transcribe"])
+async def test_a_model_that_transcribes_opens_such_a_session(hearing: Any, connect: Any, query: str) -> None:
+    with trio.fail_after(10):
+        async with hearing() as server, connect(server, query, first="session.created") as client:
+            ears = client.events[0].session.audio.input
+            assert (ears.transcription.model, ears.turn_detection.type) == ("gpt-4o-transcribe", "server_vad")
+
+
+async def test_the_live_model_has_no_turn_detection(hearing: Any, connect: Any) -> None:
+    with trio.fail_after(10):
+        async with (
+            hearing() as server,
+            connect(server, "model=gpt-realtime-whisper", first="session.created") as client,
+        ):
+            assert client.events[0].session.audio.input.turn_detection is None
+            await client.send(update(audio={"input": {"turn_detection": {"type": "server_vad"}}}))
+            assert (await client.until("error"))[-1].error.param == "session.audio.input.turn_detection"
+            delay = {"model": "gpt-realtime-whisper", "delay": "low"}
+            await client.send(update(audio={"input": {"transcription": delay}}))
+            await client.until(UPDATED)
+            await client.send(update(audio={"input": {"transcription": {"model": "gpt-transcribe"}}}))
+            assert (await client.until("error"))[-1].error.param == "session.audio.input.transcription.delay"

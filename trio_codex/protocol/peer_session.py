@@ -64,6 +64,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 TRANSCRIPTION_MODEL: Final = "gpt-transcribe"
+LIVE_WHISPER: Final = "gpt-realtime-whisper"
+"""The one model that writes down without detecting turns."""
 _TRANSCRIPTION_DEFAULTS: Final[Mapping[str, Any]] = {
     "object": "realtime.transcription_session",
     "type": "transcription",
@@ -127,6 +129,7 @@ class SessionConfig:
         _check_identity(patch, self.json)
         (SESSION if self.speaks else TRANSCRIPTION_SESSION)(patch, "session")
         merged = _merged(self.json, patch)
+        _check_ears(merged["audio"]["input"])
         if self.speaks:
             _check_changes(self.json, merged, state)
             _check_tools(merged, "session", choice="tool_choice" in patch)
@@ -184,6 +187,15 @@ def _check_identity(patch: Mapping[str, Any], session: Mapping[str, Any]) -> Non
         raise wrong_value("session.type", f"the type of a session cannot change; this one is '{session['type']}'.")
     if "model" in session and patch.get("model", session["model"]) != session["model"]:
         raise wrong_value("session.model", f"the model of a session cannot change; this one is '{session['model']}'.")
+
+
+def _check_ears(ears: Mapping[str, Any]) -> None:
+    transcription = ears["transcription"] or {}
+    is_live = transcription.get("model") == LIVE_WHISPER
+    if transcription.get("delay") is not None and not is_live:
+        raise wrong_value("session.audio.input.transcription.delay", f"only '{LIVE_WHISPER}' has it.")
+    if is_live and ears["turn_detection"] is not None:
+        raise wrong_value("session.audio.input.turn_detection", f"it must be null with '{LIVE_WHISPER}'.")
 
 
 def _check_changes(before: Mapping[str, Any], after: Mapping[str, Any], state: SessionState) -> None:

@@ -1,13 +1,13 @@
 """`/v1/realtime`: a session per websocket.
 
-`?intent=transcription` opens a session that only writes down; a client secret brings its own session along; `?call_id=` joins a call that
-was accepted. Turns a websocket into a `Line`.
+`?intent=transcription`, or a model that transcribes, opens a session that only writes down; a client secret brings its own session
+along; `?call_id=` joins a call that was accepted. Turns a websocket into a `Line`.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -50,7 +50,8 @@ def _admit(service: Service, websocket: WebSocket) -> Peer:
     """The session that a client may have; raises Refusal."""
     secret = service.keys.admit(websocket)
     query = websocket.query_params
-    intent = query.get("intent") or (secret.kind if secret else "realtime")
+    model = query.get("model")
+    intent = query.get("intent") or (secret.kind if secret else "transcription" if _writes(model) else "realtime")
     if intent not in INTENTS:
         supported = " and ".join(f"'{name}'" for name in INTENTS)
         raise Refusal("invalid_value", f"Invalid value: '{intent}'. Supported values are: {supported}.", "intent")
@@ -58,13 +59,27 @@ def _admit(service: Service, websocket: WebSocket) -> Peer:
     if secret is not None:
         if intent != secret.kind:
             raise Refusal("invalid_value", f"This client secret opens a session of type '{secret.kind}'.", "intent")
-        return service.peer(secret.kind, query.get("model") or secret.model, secret.settings)
+        return service.peer(secret.kind, model or secret.model, secret.settings)
     if "call_id" in query:
         settings = service.calls.session_of(query["call_id"])
         if settings is None:
             raise HttpRefusal(404, "No call with this id has been accepted.", "call_id_not_found", "call_id")
         return service.peer("realtime", settings.get("model") or DEFAULT_MODEL, settings)
-    return service.peer(intent, query.get("model") or DEFAULT_MODEL)
+    if intent == "transcription" and _writes(model):
+        return service.peer(intent, DEFAULT_MODEL, _writing_with(model))
+    return service.peer(intent, model or DEFAULT_MODEL)
+
+
+def _writes(model: str | None) -> bool:
+    """Whether a model writes down, and does not speak."""
+    return model is not None and ("transcribe" in model or "whisper" in model)
+
+
+def _writing_with(model: str | None) -> dict[str, Any]:
+    ears: dict[str, Any] = {"transcription": {"model": model}}
+    if model == "gpt-realtime-whisper":
+        ears["turn_detection"] = None  # it has none
+    return {"type": "transcription", "audio": {"input": ears}}
 
 
 class _WebSocketLine:
