@@ -1,11 +1,15 @@
 """What the examples share: where they talk to, and how they end when the service does not want to."""
 
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
 from typing import NoReturn
 
 from trio_codex import Endpoint
+from trio_codex.audio import write_wav
 from trio_codex.credentials import resolve_key
 from trio_codex.diagnostics import format_probe_failure, probe_text_turn, skip_reason_for_error
 from trio_codex.errors import ConfigurationError, TrioCodexError
@@ -44,7 +48,7 @@ async def choose_endpoint() -> AsyncIterator[Endpoint]:
         yield server.endpoint
 
 
-async def finish(error: TrioCodexError | ErrorInfo, endpoint: Endpoint) -> NoReturn:
+async def finish(error: Exception | ErrorInfo, endpoint: Endpoint) -> NoReturn:
     """End the program: with status 0 and SKIPPED where the service is the reason, else with status 1 and the error.
 
     A generic server_error may be of our making, so a minimal probe has to meet it, too.
@@ -61,3 +65,16 @@ async def finish(error: TrioCodexError | ErrorInfo, endpoint: Endpoint) -> NoRet
         print(f"SKIPPED: {reason}")
         sys.exit(0)
     sys.exit(f"[Error] {error.message if isinstance(error, ErrorInfo) else error}")
+
+
+def recording(name: str) -> Path:
+    """The WAV file named on the command line, or somebody's speech that comes with the library."""
+    named = [Path(argument) for argument in sys.argv[1:] if argument.endswith(".wav")]
+    return named[0] if named else Path(str(files("trio_codex.cli") / "recordings" / name))
+
+
+def write(name: str, pcm: bytes) -> None:
+    """Keep what was spoken in the folder for temporary files, and say where."""
+    path = Path(tempfile.gettempdir()) / name
+    write_wav(path, bytes(pcm))
+    print(f"{len(pcm) / 48_000:.1f} s of speech in {path}")

@@ -18,6 +18,8 @@ import pytest
 import trio
 import trio_websocket
 
+from tests.test_http import serving
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 SAYS = {
@@ -32,13 +34,22 @@ SAYS = {
     "realtime_handoffs.py": ["in charge: Greeter", "TechSupport: ", "handoff: Greeter -> TechSupport"],
 }
 
+SAYS_BY_VOICE = {
+    "voice_pipeline.py": [
+        "[turn_started]",
+        "agent: You said: what is the weather",
+        "s of speech in ",
+        "[session_ended]",
+    ],
+    "voice_multi_turn.py": ["agent: Hello!", "you: good evening", "what is the weather", "technical problem", "3 turns"],
+}
 
 LIVE = "live_realtime_voice.py"
 """It speaks and listens until Ctrl-C; tests/cli/test_mic.py has a conversation with it, through a virtual sound device."""
 
 
 def test_all_examples_are_run() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} - {"support.py"} == {*SAYS, LIVE}
+    assert {path.name for path in EXAMPLES.glob("*.py")} - {"support.py"} == {*SAYS, *SAYS_BY_VOICE, LIVE}
 
 
 @pytest.mark.parametrize("missing", ["raise ImportError('no sounddevice')", "raise OSError('no PortAudio')"])
@@ -50,11 +61,11 @@ def test_without_sound_the_live_example_is_skipped(missing: str, tmp_path: Path)
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("name", sorted(SAYS))
+@pytest.mark.parametrize("name", sorted(SAYS | SAYS_BY_VOICE))
 def test_example(name: str, tmp_path: Path) -> None:
-    done = run(EXAMPLES / name, tmp_path)
+    done = run(EXAMPLES / name, tmp_path, TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    for words in SAYS[name]:
+    for words in (SAYS | SAYS_BY_VOICE)[name]:
         assert words in done.stdout
 
 
@@ -168,6 +179,21 @@ async def test_a_reason_to_skip(name: str, service: Service, reason: str, tmp_pa
     assert done.stdout.splitlines()[-1] == f"SKIPPED: {reason}"
     assert "Traceback" not in done.stderr
     assert ("session_id=sess_2A, events=session.created -> " in done.stderr) is ("upstream" in reason)
+
+
+@pytest.mark.parametrize("name", sorted(SAYS_BY_VOICE))
+async def test_a_reason_to_skip_by_voice(name: str, tmp_path: Path) -> None:
+    body = json.dumps({"error": QUOTA}).encode()
+    answer = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(
+        body
+    )
+    with trio.fail_after(60):
+        async with serving(*[answer + body] * 10) as server:
+            program = partial(run, EXAMPLES / name, tmp_path, OPENAI_BASE_URL=server.url)
+            done = await trio.to_thread.run_sync(program)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "SKIPPED: insufficient_quota"
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,11 @@ from trio_codex.voice import (
     VoicePipeline,
     VoiceStreamEventAudio,
 )
-from trio_codex.voice.answering import answering
-from trio_codex.voice.listening import listening
+from trio_codex.voice.ears import listening
+from trio_codex.voice.mouth import speaking
 from trio_codex.voice.sentences import splitting
-from trio_codex.voice.speaking import speaking
 from trio_codex.voice.turns import LoudnessDetector
+from trio_codex.voice.workflows import answering
 
 CLOCK = "virtual"
 

@@ -18,6 +18,7 @@ from trio_codex.voice import (
     Transcript,
     Turn,
     VoicePipeline,
+    VoiceResult,
     VoiceStreamEventAudio,
     VoiceStreamEventLifecycle,
 )
@@ -200,6 +201,49 @@ def test_words_are_heard_by_their_share_of_the_audio() -> None:
     assert heard[9] == "One two"
     assert heard[-2] == "One two three four."[: len(heard[-2])]
     assert heard[-1] == "One two three four. "
+
+
+async def run_with_loudspeaker(audio: AsyncIterator[bytes], *, reports: int) -> list[tuple[str, bool, str]]:
+    """A listener takes audio at once and keeps it; the loudspeaker plays it in its time, and reports the first so many pieces."""
+    into, out = trio.open_memory_channel[bytes](1000)
+    ended: list[tuple[str, bool, str]] = []
+
+    async def play(result: VoiceResult) -> None:
+        count = 0
+        async for pcm in out:
+            await trio.sleep(len(pcm) / 48_000)
+            count += 1
+            if count <= reports:
+                result.played(len(pcm))
+
+    line = pipeline(Noting(), stt=StreamingSTT("one", "two"), tts=TTS(speed=50))
+    async with line.run(audio) as result, trio.open_nursery() as nursery:
+        nursery.start_soon(play, result)
+        async for event in result:
+            if isinstance(event, VoiceStreamEventAudio):
+                into.send_nowait(event.data)
+            elif isinstance(event, VoiceStreamEventLifecycle) and event.event == "turn_ended":
+                while event.interrupted and out.statistics().current_buffer_used:
+                    out.receive_nowait()
+                turn = result.turns[event.turn - 1]
+                ended.append((turn.text_heard, turn.interrupted, f"{trio.current_time():.1f}"))
+        into.close()
+    return ended
+
+
+async def test_a_loudspeaker_reports_what_was_heard() -> None:
+    audio = paced(tone(300), silence(1500), tone(300), silence(5000))
+    heard = await run_with_loudspeaker(audio, reports=10**6)
+    assert [interrupted for _, interrupted, _ in heard] == [True, False]
+    assert LONG.startswith(heard[0][0])
+    assert 20 < len(heard[0][0]) < 80  # of 93; all of it was taken long before
+    assert heard[1][0] == LONG
+
+
+async def test_a_loudspeaker_that_stops_reporting_does_not_hold_the_conversation_for_ever() -> None:
+    heard = await run_with_loudspeaker(paced(tone(300), silence(20_000)), reports=3)
+    assert heard[0][1] is False
+    assert 6 < float(heard[0][2]) < 9
 
 
 # --- silences ------------------------------------------------------------------------------------------------------------

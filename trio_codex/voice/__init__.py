@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trio_codex.voice.answering import SimpleWorkflow
+    from trio_codex.voice.ears import listening
     from trio_codex.voice.events import (
         VoiceStreamEvent,
         VoiceStreamEventAudio,
@@ -42,12 +42,13 @@ if TYPE_CHECKING:
         Word,
         Workflow,
     )
+    from trio_codex.voice.mouth import SentenceEnded, SentenceStarted, speaking
     from trio_codex.voice.openai import AgentWorkflow, OpenAISTT, OpenAITTS
     from trio_codex.voice.pipeline import VoicePipeline
     from trio_codex.voice.result import Turn, VoiceResult
-    from trio_codex.voice.sentences import Sentences
-    from trio_codex.voice.speaking import SentenceEnded, SentenceStarted
+    from trio_codex.voice.sentences import Sentences, splitting
     from trio_codex.voice.stages import Stage
+    from trio_codex.voice.workflows import SimpleWorkflow, answering
 
 _HOMES = {
     "AgentWorkflow": "openai",
@@ -62,10 +63,10 @@ _HOMES = {
     "STTSettings": "models",
     "Segment": "models",
     "Send": "models",
-    "SentenceEnded": "speaking",
-    "SentenceStarted": "speaking",
+    "SentenceEnded": "mouth",
+    "SentenceStarted": "mouth",
     "Sentences": "sentences",
-    "SimpleWorkflow": "answering",
+    "SimpleWorkflow": "workflows",
     "SpeechStarted": "models",
     "SpeechStopped": "models",
     "Stage": "stages",
@@ -86,6 +87,10 @@ _HOMES = {
     "VoiceStreamEventLifecycle": "events",
     "Word": "models",
     "Workflow": "models",
+    "answering": "workflows",
+    "listening": "ears",
+    "speaking": "mouth",
+    "splitting": "sentences",
 }
 
 __all__ = [
@@ -125,6 +130,10 @@ __all__ = [
     "VoiceStreamEventLifecycle",
     "Word",
     "Workflow",
+    "answering",
+    "listening",
+    "speaking",
+    "splitting",
 ]
 
 

@@ -17,7 +17,6 @@ import trio
 
 from trio_codex.audio import WholeSamples
 from trio_codex.body import leaves
-from trio_codex.voice.answering import Answering, saying
 from trio_codex.voice.events import (
     VoiceStreamEvent,
     VoiceStreamEventAudio,
@@ -26,9 +25,10 @@ from trio_codex.voice.events import (
 )
 from trio_codex.voice.inputs import Input, Pace, checked, pieces, pump
 from trio_codex.voice.models import SpeechStarted, SpeechStopped, Transcript, TranscriptDelta
+from trio_codex.voice.mouth import SentenceEnded, SentenceStarted
 from trio_codex.voice.result import Turn, VoiceResult
-from trio_codex.voice.speaking import SentenceEnded, SentenceStarted
 from trio_codex.voice.stages import Stage, run_stages
+from trio_codex.voice.workflows import Answering, saying
 
 __all__ = ["Conversation", "Silence"]
 
@@ -176,6 +176,7 @@ class Conversation:
             self._interrupt()
         with self._scope:
             await self._say(turn, stages, cue)
+            await self.result.wait_played(turn)
         self._scope = None
         self._quiet_since = max(self._quiet_since, trio.current_time())
         if turn.interrupted and self._mind is not None:

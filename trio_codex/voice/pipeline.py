@@ -14,15 +14,15 @@ from trio_codex.body import Body
 from trio_codex.callables import check_callable
 from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConfigurationError
-from trio_codex.voice.answering import Answering, answering
 from trio_codex.voice.conversation import Conversation, Silence
+from trio_codex.voice.ears import Listening, listening
 from trio_codex.voice.inputs import AudioInput, Input
-from trio_codex.voice.listening import Listening, listening
 from trio_codex.voice.models import STTModel, TTSModel, VoiceConfig, Workflow
+from trio_codex.voice.mouth import speaking
 from trio_codex.voice.result import VoiceResult
 from trio_codex.voice.sentences import splitting
-from trio_codex.voice.speaking import speaking
 from trio_codex.voice.stages import Stage
+from trio_codex.voice.workflows import Answering, answering
 
 __all__ = ["VoicePipeline"]
 

@@ -18,6 +18,8 @@ __all__ = ["Turn", "VoiceResult"]
 _BYTES_PER_CHARACTER: Final = 48_000 // 15
 """People say about 15 characters a second; it only serves to guess how much was heard of a sentence that was not finished."""
 
+_REPORT_S: Final = 5.0
+
 
 @attrs.define
 class _Sentence:
@@ -45,7 +47,8 @@ class Turn:
     transcript: Transcript | None = None
     interrupted: bool = False
     _sentences: list[_Sentence] = attrs.field(factory=list, init=False, repr=False)
-    _heard: int = attrs.field(default=0, init=False, repr=False)
+    _taken: int = attrs.field(default=0, init=False, repr=False)
+    _played: int | None = attrs.field(default=None, init=False, repr=False)  # None: nobody reports it
 
     @property
     def text(self) -> str:
@@ -54,8 +57,11 @@ class Turn:
 
     @property
     def text_heard(self) -> str:
-        """What was heard of it: the sentences whose audio was taken, and of the last one as many words as its share of audio."""
-        heard, left = "", self._heard
+        """What was heard of it: the sentences whose audio was played, and of the last one as many words as its share of audio.
+
+        Played is what `VoiceResult.played` reported; when nobody reports, what was taken.
+        """
+        heard, left = "", self._taken if self._played is None else min(self._played, self._taken)
         for sentence in self._sentences:
             if left < sentence.nbytes or not sentence.complete:
                 return heard + sentence.heard(left)
@@ -80,7 +86,16 @@ class Turn:
 
     def take(self, nbytes: int) -> None:
         """The user has taken audio."""
-        self._heard += nbytes
+        self._taken += nbytes
+
+    def play(self, nbytes: int) -> None:
+        """Taken audio was played."""
+        self._played = (self._played or 0) + nbytes
+
+    @property
+    def unplayed_s(self) -> float:
+        """How much of the audio that has come was not reported as played, in seconds."""
+        return (sum(sentence.nbytes for sentence in self._sentences) - (self._played or 0)) / 48_000
 
 
 class VoiceResult:
@@ -95,6 +110,7 @@ class VoiceResult:
         self.partial_transcript: str = ""
         self._events = events
         self._busy = False
+        self._reported: trio.Event | None = None  # None: nobody reports what was played
 
     @property
     def transcripts(self) -> list[str]:
@@ -106,6 +122,24 @@ class VoiceResult:
         """What was spoken, one line for each turn that said something; of an interrupted turn what was heard."""
         texts = (turn.text_heard if turn.interrupted else turn.text for turn in self.turns)
         return "\n".join(text for text in texts if text)
+
+    def played(self, nbytes: int) -> None:
+        """Report that so much audio was played by a loudspeaker which keeps some, so that an interruption knows what was heard.
+
+        One report switches to reports for good: a turn then is over when all of its audio was reported, and can be interrupted until
+        then (or until five seconds after it should have been). Whoever interrupts, and keeps audio, drops it at `turn_ended`.
+        """
+        if self.turns:
+            self.turns[-1].play(nbytes)
+        reported, self._reported = self._reported, trio.Event()
+        if reported is not None:
+            reported.set()
+
+    async def wait_played(self, turn: Turn) -> None:
+        """Wait until the audio of a turn was played, if that is reported."""
+        with trio.move_on_after(max(turn.unplayed_s, 0) + _REPORT_S):
+            while self._reported is not None and turn.unplayed_s > 0:
+                await self._reported.wait()
 
     def __enter__(self) -> VoiceResult:
         return self
