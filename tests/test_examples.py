@@ -41,7 +41,13 @@ SAYS_BY_VOICE = {
         "s of speech in ",
         "[session_ended]",
     ],
-    "voice_multi_turn.py": ["agent: Hello!", "you: good evening", "what is the weather", "technical problem", "3 turns"],
+    "voice_multi_turn.py": [
+        "agent: Hello!",
+        "you: good evening",
+        "what is the weather",
+        "technical problem",
+        "3 turns",
+    ],
 }
 
 LIVE = "live_realtime_voice.py"

@@ -37,11 +37,11 @@ def local(workflow: SimpleWorkflow = ECHO) -> VoicePipeline:
 async def in_stream(pipeline: VoicePipeline, paths: list[Path]) -> Course:
     """Recordings one after the other, sent as fast as they are taken."""
     audio = StreamedAudioInput()
+    everything = b"".join(silence(500) + read_wav(path).pcm24k() + silence(1500) for path in paths)
 
     async def send() -> None:
         async with audio:
-            for path in paths:
-                await audio.send(silence(500) + read_wav(path).pcm24k() + silence(1500))
+            await audio.send(everything)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)

@@ -21,7 +21,6 @@ PIECE: Final = 4800
 _SECOND: Final = 48_000  # bytes
 _NOTICEABLE_S: Final = 0.05
 _BURST_S: Final = 0.5
-_NOTICED_S: Final = 0.05  # nobody can tell speech sooner
 
 
 @attrs.frozen
@@ -110,32 +109,24 @@ def pieces(pcm: bytes) -> Iterator[bytes]:
 
 
 class Pace:
-    """Tells a live input from a recording: what is sent faster than it can have been spoken nobody says now.
+    """Tells a live input from a recording: who has us wait for audio sends what is said now; a recording is always there already.
 
-    Times are those of Trio's clock. A source that had us wait has sent all it had, so the end of that is the present; and what it sends
-    next in one go may still be live, unless it is longer than half a second before somebody speaks in it.
+    What comes in one go after a wait may still be live, unless it is longer than half a second before somebody speaks in it.
     """
 
     def __init__(self) -> None:
-        self._position_s = 0.0
-        self._began: float | None = None
-        self._slack_s = 0.0
+        self._position = 0
+        self._present: int | None = None  # the newest position that we had to wait for
 
     def came(self, nbytes: int, *, waited: float) -> None:
         """More audio came, after we had waited for it so many seconds."""
-        if self._began is None:
-            self._began = trio.current_time()
-        self._position_s += nbytes / _SECOND
-        if waited >= min(
-            nbytes / _SECOND / 2, _NOTICEABLE_S
-        ):  # also keeps up with a sound card whose clock is not ours
-            self._began = trio.current_time() - self._position_s
-            self._slack_s = _BURST_S
+        self._position += nbytes
+        if waited >= min(nbytes / _SECOND / 2, _NOTICEABLE_S):
+            self._present = self._position
 
     def is_live(self, audio_ms: int) -> bool:
         """Whether somebody who began to speak at this position may be speaking now."""
-        noticed_s = audio_ms / 1000 + _NOTICED_S
-        return self._began is not None and noticed_s <= trio.current_time() - self._began + self._slack_s
+        return self._present is not None and audio_ms <= (self._present / _SECOND + _BURST_S) * 1000
 
 
 async def pump(source: Input, pace: Pace, send: trio.MemorySendChannel[bytes]) -> None:
