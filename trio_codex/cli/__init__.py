@@ -17,7 +17,7 @@ from importlib.metadata import version
 
 import trio
 
-from trio_codex.cli import demo, doctor, inspect, probe, replay, serve, talk
+from trio_codex.cli import demo, doctor, inspect, probe, replay, serve, talk, voice
 from trio_codex.cli.beside import beside
 from trio_codex.errors import TrioCodexError
 
@@ -26,6 +26,7 @@ __all__ = ["run"]
 _COMMANDS = {
     "demo": demo,
     "talk": talk,
+    "voice": voice,
     "serve": serve,
     "probe": probe,
     "doctor": doctor,
