@@ -60,7 +60,6 @@ FIRST_DELAY_S: Final = 0.5
 ENDED_IN_S: Final = 1.0
 """How long a stream may stay open after its last event before the connection is given up instead of kept."""
 
-_PASSING: Final = frozenset({"server_error", "rate_limit_exceeded", "internal_error", "overloaded", "timeout"})
 _WHAT: Final = "the agent"
 
 
@@ -162,9 +161,10 @@ class Run:
                 return await self._attempt()
             except ConnectionFailed as error:
                 if self._dialogue.begun or attempt == RETRIES:
-                    raise VoiceError(f"{_WHAT} failed: {error}", status=error.status) from error
+                    raise VoiceError(f"{_WHAT} failed: {error.what}", status=error.status) from error
             except VoiceError as error:
-                if self._dialogue.begun or attempt == RETRIES or error.code not in _PASSING or error.status:
+                # A refused request has been made again already.
+                if self._dialogue.begun or attempt == RETRIES or error.status is not None or not error.retryable:
                     raise
             _log.info("an answer broke off before anything was said; asking again")
             await trio.sleep(FIRST_DELAY_S * 2.0**attempt)

@@ -25,10 +25,15 @@ def told(what: str) -> Iterator[None]:
     try:
         yield
     except ServerRefused as error:
-        request = f" (request {error.request_id})" if error.request_id else ""
-        raise VoiceError(f"{what} failed: {error}{request}", status=error.status, code=error.code) from error
+        raise VoiceError(
+            f"{what} failed: {error.what}",
+            status=error.status,
+            code=error.code,
+            request_id=error.request_id,
+            retry_after=error.retry_after,
+        ) from error
     except ConnectionFailed as error:
-        raise VoiceError(f"{what} failed: {error}", status=error.status) from error
+        raise VoiceError(f"{what} failed: {error.what}", status=error.status) from error
     except RemoteProtocolError as error:
         raise VoiceError(f"{what} failed: what the server answered is not the protocol: {error}") from error
 

@@ -29,9 +29,10 @@ from trio_codex.protocol import (
     Wire,
     unstructure,
 )
+from trio_codex.verdicts import verdict_on
 from trio_codex.voice.models import Heard, Segment, SpeechStarted, SpeechStopped, Transcript, TranscriptDelta
 
-__all__ = ["LASTING", "Ledger", "Setback"]
+__all__ = ["Ledger", "Setback"]
 
 MS: Final = 48
 """Bytes of a ms: 16 bit, mono, 24 kHz."""
@@ -50,13 +51,6 @@ LEAST_TAIL: Final = 100 * MS
 
 QUIET: Final = 0.005
 """The level (-46 dBFS) under which the rest of a stream is no speech that the server has yet to notice."""
-
-LASTING: Final = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "invalid_api_key", "model_not_found", "unsupported_model"}
-)
-"""What no further attempt mends."""
-
-_PASSING: Final = frozenset({"server_error", "session_expired", "rate_limit_exceeded", "timeout", "internal_error"})
 
 
 class Setback(Exception):  # noqa: N818 - it never leaves the package
@@ -206,7 +200,7 @@ class Ledger:
                 turn = self._turn(item_id)
                 turn.transcript = _transcript(event, turn)
             case ConversationItemInputAudioTranscriptionFailed(error=error):
-                raise _failure(error.message or "a turn could not be transcribed", error.code, error.type, passing=True)
+                raise _failure(error.message or "a turn could not be transcribed", error.code, error.type, again=True)
             case Error(error=error):
                 self._refused(event)
         return self._finished()
@@ -268,8 +262,9 @@ def _transcript(event: ConversationItemInputAudioTranscriptionCompleted, turn: _
     )
 
 
-def _failure(message: str, code: str | None, kind: str | None, *, passing: bool = False) -> Exception:
-    """A failure that passes is a Setback. A failed turn passes unless its code says that nothing will help."""
-    if code in _PASSING or kind in _PASSING or (passing and code not in LASTING):
+def _failure(message: str, code: str | None, kind: str | None, *, again: bool = False) -> Exception:
+    """What passes is a Setback; with `again`, so is all that a key or a quota has nothing to do with."""
+    verdict = verdict_on(code=code, kind=kind)
+    if verdict.retryable or (again and verdict.fault != "account"):
         return Setback(message, code)
     return VoiceError(f"speech to text failed: {message}", code=code)

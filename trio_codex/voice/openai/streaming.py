@@ -8,12 +8,10 @@ quota, a model that does not exist) is not tried again. The reader never waits f
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-import orjson
 import trio
 
 from trio_codex.body import Body
@@ -34,7 +32,7 @@ from trio_codex.protocol import (
 )
 from trio_codex.transport import Connector, Target, Transport
 from trio_codex.voice.models import Heard, STTSettings
-from trio_codex.voice.openai.ledger import LASTING, Ledger, Setback
+from trio_codex.voice.openai.ledger import Ledger, Setback
 
 __all__ = ["Stream", "open_stream"]
 
@@ -62,7 +60,6 @@ TRANSCRIBED_IN_S: Final = 30.0
 GOODBYE_S: Final = 1.0
 
 _SETTINGS_ID: Final = "event_settings"
-_PASSING_STATUS: Final = frozenset({408, 409, 425, 429})
 
 
 @asynccontextmanager
@@ -306,31 +303,15 @@ def _decode(frame: str | bytes) -> ServerEvent | None:
 
 def _is_lasting(error: Setback | ConnectionLost | ConnectionFailed) -> bool:
     """Whether another attempt would end alike."""
-    if isinstance(error, ConnectionFailed):
-        if error.status is None:
-            return _is_about_certificates(error)
-        passing = error.status in _PASSING_STATUS or error.status >= 500
-        return not passing or _code(error) in LASTING
-    return isinstance(error, Setback) and error.code in LASTING
-
-
-def _is_about_certificates(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, ssl.SSLError):
-        error = error.__cause__
-    return error is not None
-
-
-def _code(error: ConnectionFailed) -> str | None:
-    """The service's own code for a refused handshake."""
-    try:
-        code = orjson.loads(error.body or "")["error"]["code"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return code if isinstance(code, str) else None
+    return not isinstance(error, Setback) and not error.retryable
 
 
 def _told(error: Setback | ConnectionLost | ConnectionFailed) -> VoiceError:
-    message = f"speech to text failed: {error}"
-    if isinstance(error, ConnectionFailed):
-        return VoiceError(message, status=error.status, code=_code(error))
-    return VoiceError(message, code=error.code if isinstance(error, Setback) else None)
+    match error:
+        case ConnectionFailed():
+            message = f"speech to text failed: {error.what}"
+            return VoiceError(message, status=error.status, code=error.code, request_id=error.request_id)
+        case Setback():
+            return VoiceError(f"speech to text failed: {error}", code=error.code)
+        case ConnectionLost():
+            return VoiceError(f"speech to text failed: {error}")
