@@ -23,6 +23,7 @@ from trio_codex.events import (
 )
 from trio_codex.hosted import HostedMcp
 from trio_codex.protocol import FEEDBACK
+from trio_codex.testing.steps import Steps
 from trio_codex.voice import Transcript
 from trio_codex.voice.openai import AgentWorkflow
 from trio_codex.voice.openai.dialogue import STILL_RUNNING
@@ -628,7 +629,7 @@ async def test_cancelled_at_every_step_nothing_is_left(serving: Any) -> None:
         async with serving(*scripts(calls, HELLO)) as service:
             mind = workflow(service, greeter)
             with trio.CancelScope() as scope:
-                trio.lowlevel.add_instrument(counting := Cancelling(scope, steps))
+                trio.lowlevel.add_instrument(counting := Steps(steps, lambda task: scope.cancel()))
                 try:
                     await turn(mind)
                     through = True
@@ -642,14 +643,3 @@ async def test_cancelled_at_every_step_nothing_is_left(serving: Any) -> None:
             assert sorted(outputs, key=str) == sorted(calls_made, key=str)
             service.scripts = tuple(scripts(HELLO))
             assert await turn(mind, "Again.") == "Hello."
-
-
-class Cancelling(trio.abc.Instrument):
-    def __init__(self, scope: trio.CancelScope, steps: int) -> None:
-        self.scope = scope
-        self.steps = steps
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.steps -= 1
-        if self.steps == 0:
-            self.scope.cancel()

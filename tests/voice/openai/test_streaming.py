@@ -23,6 +23,7 @@ from trio_codex.protocol import (
     encode_client_event,
     encode_server_event,
 )
+from trio_codex.testing.steps import Steps
 from trio_codex.transport import Target, Transport
 from trio_codex.transport.memory import MemoryTransport, memory_pair
 from trio_codex.voice import SpeechStarted, SpeechStopped, STTSettings, Transcript, TranscriptDelta
@@ -351,7 +352,7 @@ async def test_cancelled_at_every_step_nothing_is_left(autojump_clock: MockClock
 
         service.scripts = (broken, service.hear)
         with trio.CancelScope() as scope:
-            trio.lowlevel.add_instrument(counting := _Cancelling(scope, steps))
+            trio.lowlevel.add_instrument(counting := Steps(steps, lambda task: scope.cancel()))
             try:
                 heard = await listen(service, speech((3, 4), (2, 0)), size=9600)
                 through = True
@@ -360,17 +361,6 @@ async def test_cancelled_at_every_step_nothing_is_left(autojump_clock: MockClock
         assert service.open == 0
     assert texts(heard) == ["u1", "u2"]
     assert steps > 30
-
-
-class _Cancelling(trio.abc.Instrument):
-    def __init__(self, scope: trio.CancelScope, steps: int) -> None:
-        self.scope = scope
-        self.steps = steps
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.steps -= 1
-        if not self.steps:
-            self.scope.cancel()
 
 
 async def test_no_key_is_found_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
