@@ -7,7 +7,7 @@ among them, are passed over. Shapes: the API's description of `/responses`; the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, get_args
 
 import attrs
 import orjson
@@ -176,22 +176,7 @@ StreamEvent: TypeAlias = (
     | StreamError
 )
 
-_EVENTS: Final[Mapping[str, Any]] = {
-    each.type: each
-    for each in (
-        ResponseCreated,
-        TextDelta,
-        RefusalDelta,
-        TextDone,
-        RefusalDone,
-        OutputItemAdded,
-        OutputItemDone,
-        ResponseCompleted,
-        ResponseIncomplete,
-        ResponseFailed,
-        StreamError,
-    )
-}
+_EVENTS: Final[Mapping[str, Any]] = {each.type: each for each in get_args(StreamEvent)}
 
 
 def read_event(data: str) -> StreamEvent | None:
