@@ -606,6 +606,26 @@ async def test_a_handoff() -> None:
             assert seen == ["AgentStartEvent", "ToolStartEvent", "HandoffEvent", "ToolEndEvent", "AgentStartEvent"]
 
 
+async def test_a_handoff_that_is_interrupted_while_its_callable_runs() -> None:
+    async def on_handoff(context: Any) -> None:
+        await trio.sleep(5)
+
+    agent = Agent(name="Greeter", handoffs=[Handoff(Agent(name="Other"), on_handoff=on_handoff)])
+    async with scripted_session(agent) as (session, line):
+        with session.subscribe([ToolStartEvent, HandoffEvent]) as events:
+            await answer(line, calls=[Call("c1", "transfer_to_other")])
+            assert isinstance(await anext(events), ToolStartEvent)
+            await trio.sleep(1)  # the answer is over, the callable is not
+            await session.interrupt()
+            output = (await line.expect(ConversationItemCreate)).item
+            assert output.output == "Error: Handoff failed - the response was interrupted"
+            await line.expect_nothing(10)
+            assert session.current_agent is agent
+            await session.send_message("And now?")
+            await line.expect(ConversationItemCreate)
+            await answer(line, await line.expect(ResponseCreate), "Still me")
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 async def test_a_handoff_whose_callable_raises(grouped: bool) -> None:
     async def on_handoff(context: Any) -> None:
