@@ -3,6 +3,8 @@
 python examples/voice_multi_turn.py [--openai | --local]
 """
 
+from contextlib import suppress
+
 import trio
 from support import finish, open_endpoint, recording, write
 
@@ -22,7 +24,7 @@ workflow = SimpleWorkflow(lambda transcript: f"You said: {transcript}.", greetin
 
 async def speak(audio: StreamedAudioInput, heard: trio.MemoryReceiveChannel[None]) -> None:
     """Say one thing after the other, each when the answer to the one before was heard."""
-    async with audio:
+    with suppress(trio.BrokenResourceError):  # nobody listens any more: something failed
         for name in ("01-greeting.wav", "02-weather.wav", "03-problem.wav"):
             await heard.receive()
             pcm = read_wav(recording(name)).pcm24k() + bytes(CHUNK * 13)  # a silence ends the turn
@@ -30,6 +32,7 @@ async def speak(audio: StreamedAudioInput, heard: trio.MemoryReceiveChannel[None
                 await audio.send(pcm[at : at + CHUNK])
                 await trio.sleep(0.1)
         await heard.receive()
+    await audio.aclose()
 
 
 async def main() -> None:
