@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.driver import VAD, Driver, Step, get_weather, support
+from tests.protocol.driver import VAD, Driver, Step, brief, get_weather, support
 from trio_codex.agent import Agent, Guardrail
 from trio_codex.events import AudioEndEvent, AudioEvent, AudioInterruptedEvent, ErrorEvent, GuardrailTrippedEvent
 from trio_codex.protocol import Play, Reply, StartCheck, StopPlayback
@@ -292,6 +292,22 @@ def test_answers_sound_in_the_order_in_which_they_began() -> None:
     assert driver.judge(check).played == b"", "the first answer still waits"
     step = driver.verb(driver.conversation.checked(slow.check_id, None, 0.0))
     assert [play.item_id for play in step.all(Play)] == ["a1", "a2"]
+
+
+def test_an_answer_without_guardrails_waits_behind_one_that_is_held() -> None:
+    driver = call(HOLDING.replace(handoffs=[support]))
+    check = driver.said("r1", "a1", "I pass you on.")
+    driver.sounded("r1", "a1", 100)
+    driver.called("r1", "h1", "transfer_to_techsupport")
+    driver.done("r1")
+    driver.verb(driver.conversation.handoff_prepared("h1", brief(support)))
+    driver.updated()
+    driver.created("r2")
+    assert driver.sounded("r2", "a2", 100).played == b""
+    driver.sound_done("r2", "a2")
+    step = driver.judge(check)
+    assert [play.item_id for play in step.all(Play)] == ["a1", "a2"]
+    assert driver.sounded("r2", "a3", 100).played, "nothing holds it any more"
 
 
 def test_what_follows_a_stopped_answer_is_heard() -> None:
