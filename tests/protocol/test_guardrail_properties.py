@@ -1,6 +1,6 @@
 """Guardrails in whole conversations: whenever verdicts come, whoever cuts in, however late, each answer is judged by its own.
 
-The machine of a racing server, with agents whose guardrails hold the voice, and verdicts as one more thing that takes its time.
+The machine of a lawful server, with agents whose guardrails hold the voice, and verdicts as one more thing that takes its time.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Heard:
     trips: int = 0
 
 
-class GuardedTalk(conversations.RacingServer):
-    """A server whose detection races ours, and guardrails that take their time."""
+class GuardedTalk(conversations.Talk):
+    """A server that only answers, and guardrails that take their time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,14 +45,14 @@ class GuardedTalk(conversations.RacingServer):
         self.judging: str | None = None
         self.told: Counter[str] = Counter()
 
-    @initialize(every=st.sampled_from([1, 5, 100]), hold=st.booleans(), creates=st.booleans(), interrupts=st.booleans())
-    def start(self, every: int, hold: bool, creates: bool, interrupts: bool) -> None:
+    @initialize(every=st.sampled_from([1, 5, 100]), hold=st.booleans(), echo=st.booleans())
+    def start(self, every: int, hold: bool, echo: bool) -> None:
         guardrails = [Guardrail(len, every=every, hold="sentence" if hold else None), Guardrail(len, every=2 * every)]
         self.hold = hold
         self.agents = [agent.replace(guardrails=guardrails) for agent in (conversations.greeter, conversations.support)]
         self.before = conversations.greeter, conversations.support
         conversations.greeter, conversations.support = self.agents
-        self.begin(creates=creates, interrupts=interrupts)
+        self.begin(echo=echo)
 
     # --- the shell -------------------------------------------------------------------------------------------------
 
@@ -109,8 +109,6 @@ class GuardedTalk(conversations.RacingServer):
                 heard.pieces.append((self.last_sound_ms(frame) * conversations.MS, len(heard.text) + (not words_first)))
             case "response.done" if heard:
                 heard.over = True
-            case "input_audio_buffer.speech_started" if self.server.interrupts:
-                self.stop(*self.heard)
         super().hear_event(frame)
 
     @rule(
