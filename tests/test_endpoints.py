@@ -246,3 +246,17 @@ def test_secret() -> None:
     assert secret != Secret("hunter3")
     assert secret != "hunter2"
     assert len({secret, Secret("hunter2")}) == 1
+
+
+# --- intents ---
+
+
+def test_the_url_of_a_transcription_session() -> None:
+    """Its model is told with its settings; everything else is as in a conversation."""
+    openai = Endpoint.openai()
+    assert openai.realtime_url(intent="transcription") == "wss://api.openai.com/v1/realtime?intent=transcription"
+    azure = Endpoint.azure(resource="r", deployment="d")
+    assert azure.realtime_url(intent="transcription").endswith("/openai/v1/realtime?intent=transcription")
+    custom = Endpoint.custom("http://127.0.0.1/v1", realtime_url="ws://127.0.0.1/live?a=b", query={"c": "d"})
+    assert custom.realtime_url(intent="transcription") == "ws://127.0.0.1/live?a=b&c=d&intent=transcription"
+    assert custom.realtime_url("m") == "ws://127.0.0.1/live?a=b&c=d"

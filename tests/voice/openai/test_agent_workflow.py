@@ -26,7 +26,7 @@ from trio_codex.protocol import FEEDBACK
 from trio_codex.testing.steps import Steps
 from trio_codex.voice import Transcript
 from trio_codex.voice.openai import AgentWorkflow
-from trio_codex.voice.openai.dialogue import STILL_RUNNING
+from trio_codex.voice.openai.book import STILL_RUNNING
 
 KEY = "sk-test-of-nobody"
 HELLO = answers.answer(answers.message("Hel", "lo."))
@@ -502,6 +502,13 @@ async def test_what_the_listener_to_events_raises_comes_out(serving: Any) -> Non
             await turn(workflow(service, Agent(tools=[weather]), on_event=on_event))
 
 
+async def test_nobody_said_anything(serving: Any) -> None:
+    async with serving(*scripts(HELLO)) as service:
+        mind = workflow(service, Agent())
+        assert await turn(mind, " ") == ""
+        assert (service.asked, mind.history) == ([], ())
+
+
 async def test_one_turn_at_a_time(serving: Any) -> None:
     async with serving(*scripts(HELLO)) as service:
         mind = workflow(service, Agent())
@@ -546,6 +553,25 @@ async def test_what_was_heard_is_remembered(serving: Any) -> None:
         mind.on_interrupted("")
         await turn(mind, "Stop!")
         assert given(service.asked[2])[2:] == [("user", "Stop."), ("user", "Stop!")]
+
+
+async def test_who_cuts_in_before_the_agent_is_ready_takes_nothing_back(serving: Any) -> None:
+    async def instructions(context: Any) -> str:
+        if stuck:
+            await trio.sleep_forever()
+        return "Help."
+
+    stuck = False
+    async with serving(*scripts(HELLO)) as service:
+        mind = workflow(service, Agent(instructions=instructions))
+        await turn(mind, "One.")
+        stuck = True
+        with trio.move_on_after(0.01):
+            await turn(mind, "Two.")
+        mind.on_interrupted("")
+        stuck = False
+        await turn(mind, "Three.")
+    assert given(service.asked[1]) == [("user", "One."), ("assistant", "Hello."), ("user", "Two."), ("user", "Three.")]
 
 
 async def test_what_was_heard_of_two_messages(serving: Any) -> None:

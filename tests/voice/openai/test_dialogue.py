@@ -12,7 +12,8 @@ from tests.voice.openai import answers
 from trio_codex import Agent, Guardrail, tool
 from trio_codex.events import HandoffEvent, ToolEndEvent, ToolStartEvent
 from trio_codex.protocol import Briefing, Emit, PrepareHandoff, StartCheck, StartTool
-from trio_codex.voice.openai.dialogue import STILL_RUNNING, Dialogue, Say, StopAnswer
+from trio_codex.voice.openai.book import STILL_RUNNING
+from trio_codex.voice.openai.dialogue import Dialogue, Say, StopAnswer
 from trio_codex.voice.openai.responses import read_event
 
 
@@ -79,7 +80,8 @@ class Conversations(RuleBasedStateMachine):
     @rule(text=WORDS)
     def hear(self, text: str) -> None:
         self.turn_at = len(self.dialogue.history)
-        self.dialogue.begin(BRIEFINGS[self.dialogue.agent], text)
+        self.dialogue.begin(text)
+        self.dialogue.brief(BRIEFINGS[self.dialogue.agent])
         self.in_turn, self.asked, self.said = True, False, ""
         self.ask()
 

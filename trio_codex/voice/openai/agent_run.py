@@ -120,12 +120,15 @@ class Run:
         mind, dialogue = self._mind, self._dialogue
         if mind.answering:
             raise ConfigurationError("an AgentWorkflow has one conversation, and answers one turn of it at a time")
+        if not str(transcript).strip():
+            return  # nobody said anything
         mind.answering = True
         self._failure = None
         try:
+            dialogue.begin(str(transcript))
             briefing = await brief(dialogue.agent, mind.context)
             _check(briefing)
-            dialogue.begin(briefing, str(transcript))
+            dialogue.brief(briefing)
             async with trio.open_nursery() as self._turn:
                 self._words, words = trio.open_memory_channel[str](math.inf)  # one turn's words at most
                 self._turn.start_soon(self._say, words, send, name="agent's words")

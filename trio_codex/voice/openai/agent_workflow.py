@@ -112,7 +112,10 @@ class AgentWorkflow:
             raise outcome
 
     async def run(self, transcript: Transcript, send: Send, /) -> None:
-        """Answer one turn. Cancelled, nothing of it goes on. Raises VoiceError; what callables of the agents raise comes out as it is."""
+        """Answer one turn; a blank one is not answered. Cancelled, nothing of it goes on.
+
+        Raises VoiceError when the service fails; what the callables of the agents, `send` and `on_event` raise comes out as it is.
+        """
         async with self.open() as run:
             await run.run(transcript, send)
 

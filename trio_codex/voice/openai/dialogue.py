@@ -2,15 +2,14 @@
 
 Pure: what comes in (a transcript, events of an answer, the end of a tool) gives effects as values, which the workflow performs at once. A
 turn is one or more answers: each that has function calls is followed by another, once every call has its output. Handoffs are the
-machine of `protocol`, where the target's settings are those of the next request; guardrails are its machine too. While a turn lasts, its
-items go back to the API as they came, reasoning included; afterwards only what was said, called and given back is kept, and of an answer
-that was cut short what was heard of it.
+machine of `protocol`, where the target's settings are those of the next request; guardrails are its machine too. Of an answer that was
+cut short, what was heard is what was said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -24,7 +23,6 @@ from trio_codex.events import (
     GuardrailTrippedEvent,
     HandoffEvent,
     HistoryItem,
-    HistoryPart,
     ResponseDoneEvent,
     TextDeltaEvent,
     ToolEndEvent,
@@ -49,6 +47,7 @@ from trio_codex.protocol import (
     structure,
 )
 from trio_codex.tools import CANCELLED, UNKNOWN_TOOL
+from trio_codex.voice.openai.book import Book, Entry
 from trio_codex.voice.openai.responses import (
     OutputItemAdded,
     OutputItemDone,
@@ -65,10 +64,7 @@ from trio_codex.voice.openai.responses import (
     usage_of,
 )
 
-__all__ = ["STILL_RUNNING", "Dialogue", "Effect", "Say", "StopAnswer"]
-
-STILL_RUNNING: Final = "The tool is still running; its result will follow."
-"""What the model reads of a call that went on when the user cut in."""
+__all__ = ["Dialogue", "Effect", "Say", "StopAnswer"]
 
 
 @attrs.frozen
@@ -87,27 +83,12 @@ Effect: TypeAlias = Say | StopAnswer | Emit | StartTool | CancelTool | PrepareHa
 
 
 @attrs.define
-class _Entry:
-    """One item. `raw` is what the API said, while the turn lasts; `text` what was generated, `said` what went on to be spoken."""
-
-    id: str
-    type: str
-    role: str | None = None
-    text: str = ""
-    raw: Mapping[str, Any] | None = None
-    call: FunctionCall | None = None
-    said: str = ""
-    start: int = 0  # where `said` begins in what the whole turn said
-    heard: str | None = None  # None: all of it
-
-
-@attrs.define
 class _Answer:
     """One answer on its way."""
 
     briefing: Briefing
-    guarded: Guarded[tuple[_Entry, str]]
-    messages: dict[str, _Entry] = attrs.field(factory=dict)
+    guarded: Guarded[tuple[Entry, str]]
+    messages: dict[str, Entry] = attrs.field(factory=dict)
     calls: set[str] = attrs.field(factory=set)  # those without an output
     begun: bool = False  # something was said or called
     over: bool = False
@@ -115,12 +96,11 @@ class _Answer:
 
 
 class Dialogue:
-    """The conversation. Between `begin` and `finish` or `interrupt` a turn goes on; in it, `ask` begins each answer."""
+    """The conversation. From `begin` to `finish` or `interrupt` a turn goes on; in it `brief` comes first, and `ask` begins each answer."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._entries: list[_Entry] = []
-        self._outputs: dict[str, str] = {}
+        self._book = Book()
         self._open: dict[str, ToolCall] = {}  # running calls, of earlier turns too
         self._checks: dict[str, tuple[_Answer, int]] = {}
         self._state: handoffs.State | None = None  # None: between turns
@@ -139,25 +119,28 @@ class Dialogue:
     @property
     def history(self) -> tuple[HistoryItem, ...]:
         """What was said, called and given back."""
-        return tuple(item for entry in self._entries for item in self._items(entry))
+        return self._book.history()
 
     # --- turns -------------------------------------------------------------------------------------------------------
 
-    def begin(self, briefing: Briefing, text: str) -> None:
-        """Somebody said something; `briefing` is that of the agent in charge."""
-        self._turn, self._said = len(self._entries), ""
+    def begin(self, text: str) -> None:
+        """Somebody said something."""
+        self._turn, self._said = len(self._book.entries), ""
+        self._book.entries.append(Entry(self._new_id("item"), "message", "user", text))
+
+    def brief(self, briefing: Briefing) -> None:
+        """The agent in charge is ready to answer."""
         self._state = handoffs.Settled(briefing)
-        self._entries.append(_Entry(self._new_id("item"), "message", "user", text))
 
     def ask(self) -> tuple[Briefing, list[dict[str, Any]]]:
         """An answer is asked for: of whom, and with which input. Asking again forgets what little came of the answer before."""
         assert self._state is not None
         if self._answer is not None and not self._answer.over:
-            del self._entries[self._kept :]
-        self._kept = len(self._entries)
+            del self._book.entries[self._kept :]
+        self._kept = len(self._book.entries)
         briefing = handoffs.in_charge(self._state)
         self._answer = _Answer(briefing, Guarded(briefing.agent.guardrails))
-        return briefing, [item for entry in self._entries for item in self._wire(entry)]
+        return briefing, self._book.as_input()
 
     @property
     def begun(self) -> bool:
@@ -204,31 +187,19 @@ class Dialogue:
 
     def abandon(self) -> None:
         """No tool goes on."""
-        for call_id in list(self._open):
-            self._outputs[call_id] = CANCELLED
+        self._book.outputs.update(dict.fromkeys(self._open, CANCELLED))
         self._open.clear()
 
     def heard(self, text: str) -> None:
         """How much of what the last turn said was heard, after it was cut short."""
-        for entry in self._entries[self._turn :]:
-            if entry.role == "assistant":
-                heard = entry.said[: max(len(text) - entry.start, 0)]
-                if len(heard) < len(entry.text):
-                    entry.heard = heard
+        self._book.heard(self._turn, text)
 
     def _end(self) -> None:
         if self._state is not None:
             self._agent = handoffs.in_charge(self._state).agent
         self._state = self._answer = None
         self._checks.clear()
-        self._condense(self._turn)
-
-    def _condense(self, start: int) -> None:
-        """Keep what was said, called and given back, and not how the API says it: its items belong together, or not at all."""
-        kept = [entry for entry in self._entries[start:] if entry.type in ("message", "function_call")]
-        self._entries[start:] = kept
-        for entry in kept:
-            entry.raw = None
+        self._book.condense(self._turn)
 
     # --- an answer ---------------------------------------------------------------------------------------------------
 
@@ -259,11 +230,11 @@ class Dialogue:
                 raise _failed(message, code)
         return self._take()
 
-    def _message(self, answer: _Answer, item_id: str) -> _Entry:
+    def _message(self, answer: _Answer, item_id: str) -> Entry:
         entry = answer.messages.get(item_id)
         if entry is None:
-            entry = answer.messages[item_id] = _Entry(item_id, "message", "assistant")
-            self._entries.append(entry)
+            entry = answer.messages[item_id] = Entry(item_id, "message", "assistant")
+            self._book.entries.append(entry)
         return entry
 
     def _words(self, answer: _Answer, item_id: str, index: int, delta: str) -> None:
@@ -294,7 +265,7 @@ class Dialogue:
                 if call.status in (None, "completed"):
                     self._called(answer, call, item)
             case str(kind):
-                self._entries.append(_Entry(str(item.get("id")), kind, raw=item))
+                self._book.entries.append(Entry(str(item.get("id")), kind, raw=item))
             case _:
                 raise RemoteProtocolError("required field missing", path="$.item.type")
 
@@ -369,7 +340,7 @@ class Dialogue:
             return
         answer.guarded.cut_off()
         self._emit(GuardrailTrippedEvent((result,), text))
-        self._condense(self._kept)
+        self._book.condense(self._kept)
         for entry in answer.messages.values():
             entry.heard = entry.said
         if not answer.over:
@@ -377,14 +348,14 @@ class Dialogue:
             self._step(handoffs.ResponseEnded(False, handoffs.INTERRUPTED))
             self._effects.append(StopAnswer())
         name = answer.guarded.guardrails[index].name
-        self._entries.append(_Entry(self._new_id("item"), "message", "developer", FEEDBACK.format(name=name)))
+        self._book.entries.append(Entry(self._new_id("item"), "message", "developer", FEEDBACK.format(name=name)))
         answer.wanted = True
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
     def _called(self, answer: _Answer, item: FunctionCall, raw: Mapping[str, Any]) -> None:
         call_id = item.call_id or item.id or ""
-        if call_id in self._open or call_id in self._outputs:
+        if call_id in self._open or call_id in self._book.outputs:
             return
         answer.begun = True
         handoff = answer.briefing.find_handoff(item.name)
@@ -397,8 +368,8 @@ class Dialogue:
             tool=None if handoff else answer.briefing.find_tool(item.name),
             handoff=handoff,
         )
-        self._entries.append(
-            _Entry(item.id or call_id, "function_call", raw=raw, call=attrs.evolve(item, call_id=call_id))
+        self._book.entries.append(
+            Entry(item.id or call_id, "function_call", raw=raw, call=attrs.evolve(item, call_id=call_id))
         )
         self._open[call_id] = call
         answer.calls.add(call_id)
@@ -419,7 +390,7 @@ class Dialogue:
         call = self._open.pop(call_id, None)
         if call is None:
             return
-        self._outputs[call_id] = output
+        self._book.outputs[call_id] = output
         self._emit(ToolEndEvent(call.agent, call.tool, call.name, call_id, call.arguments, output))
         if self._answer is not None and call_id in self._answer.calls:
             self._answer.calls.discard(call_id)
@@ -456,42 +427,6 @@ class Dialogue:
                     self._output(call.call_id, HANDOFF_DONE.format(name=target.agent.name))
                 case handoffs.Failed(call, reason) if call is not None:
                     self._output(call.call_id, HANDOFF_FAILED.format(reason=reason))
-
-    # --- entries -------------------------------------------------------------------------------------------------------
-
-    def _wire(self, entry: _Entry) -> Iterator[dict[str, Any]]:
-        """An entry as input of a request."""
-        if entry.call is not None:
-            call = entry.call
-            made = {"type": "function_call", "call_id": call.call_id, "name": call.name, "arguments": call.arguments}
-            yield dict(entry.raw or made)
-            output = self._outputs.get(call.call_id or "", STILL_RUNNING)
-            yield {"type": "function_call_output", "call_id": call.call_id, "output": output}
-        elif entry.raw is not None:
-            yield dict(entry.raw)
-        elif text := entry.text if entry.heard is None else entry.heard:
-            yield {"type": "message", "role": entry.role, "content": text}
-
-    def _items(self, entry: _Entry) -> Iterator[HistoryItem]:
-        """An entry as the user sees it."""
-        if entry.call is not None:
-            call_id = entry.call.call_id or ""
-            yield HistoryItem(
-                entry.id, "function_call", call_id=call_id, name=entry.call.name, arguments=entry.call.arguments
-            )
-            if call_id in self._outputs:
-                output = self._outputs[call_id]
-                yield HistoryItem(f"{entry.id}_output", "function_call_output", call_id=call_id, output=output)
-        elif entry.type == "message":
-            kind = "output_text" if entry.role == "assistant" else "input_text"
-            yield HistoryItem(
-                entry.id,
-                "message",
-                role=entry.role,
-                status="completed" if entry.heard is None else "incomplete",
-                content=(HistoryPart(kind, entry.text),),
-                text_heard=entry.heard,
-            )
 
     def _emit(self, event: Any) -> None:
         self._effects.append(Emit(event))
