@@ -130,7 +130,10 @@ def frames_of(pcm: bytes) -> list[str]:
 
 async def converse(url: str, frames: list[str], offset: int, real: bool, figures: Figures) -> None:
     """One user, for ever; `offset` is where in the cycle."""
-    async with open_websocket_url(url, max_message_size=1 << 24) as websocket, trio.open_nursery() as nursery:
+    async with (
+        open_websocket_url(url, max_message_size=1 << 24, receive_buffer_size=1 << 16) as websocket,
+        trio.open_nursery() as nursery,
+    ):
         update = {"input": {"transcription": {"model": "gpt-transcribe"}}}
         await websocket.send_message(
             json.dumps({"type": "session.update", "session": {"type": "realtime", "audio": update}})
@@ -177,7 +180,7 @@ async def listen(websocket: WebSocketConnection, real: bool, figures: Figures) -
 
 async def ask_at_once(url: str, figures: Figures) -> None:
     """Ask for an answer now and then, and note how long its first delta takes."""
-    async with open_websocket_url(url, max_message_size=1 << 24) as websocket:
+    async with open_websocket_url(url, max_message_size=1 << 24, receive_buffer_size=1 << 16) as websocket:
         item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Say now"}]}
         create = json.dumps({"type": "response.create", "response": {"conversation": "none", "input": [item]}})
         while True:
@@ -232,9 +235,10 @@ def report(figures: Figures, cpu: dict[str, float], given: argparse.Namespace) -
     """Print the figures."""
     engines = "real speech" if given.real else "engines off"
     print(f"{given.sessions} conversations, {engines}, {given.seconds:g} s, {os.cpu_count()} cores")
-    print("audio deltas late by       ", percentiles(figures.late))
+    if given.sessions:
+        print("audio deltas late by       ", percentiles(figures.late))
+        print("clients behind their clock ", percentiles(figures.behind))
     print("create sent to first delta ", percentiles(figures.first))
-    print("clients behind their clock ", percentiles(figures.behind))
     print(f"answers {figures.answers}, turns heard right {figures.heard}, errors {figures.errors}")
     print("cores taken:", ", ".join(f"{who} {part:.2f}" for who, part in cpu.items()))
 

@@ -121,7 +121,6 @@ async def test_a_recogniser_that_dies_is_asked_once_more() -> None:
     [
         ({"response_format": "diarized_json"}, "response_format"),
         ({"stream": "perhaps"}, "stream"),
-        ({"language": "de"}, "language"),
         ({"timestamp_granularities[]": "word"}, "timestamp_granularities"),
         ({"chunking_strategy[threshold]": "2"}, "chunking_strategy.threshold"),
         ({"chunking_strategy[silence_duration_ms]": "long"}, "chunking_strategy.silence_duration_ms"),

@@ -99,9 +99,6 @@ async def _order(form: FormData) -> _Order:
         raise Refusal("missing_required_parameter", "Missing required parameter: 'model'.", "model")
     chosen = _field(form, "response_format") or "json"
     one_of(*FORMATS)(chosen, "response_format")
-    language = _field(form, "language") or ""
-    if language not in ("", "en", "english"):
-        raise wrong_value("language", f"this server understands English ('en') only, not '{language}'.")
     if "word" in form.getlist("timestamp_granularities[]"):
         raise wrong_value("timestamp_granularities", "this server knows the times of segments, not of words.")
     streamed = _field(form, "stream") or "false"
