@@ -20,6 +20,12 @@ from trio_codex.server.connection import Engines
 from trio_codex.server.web import LARGEST_FRAME, WebServer, listen
 from trio_codex.testing.engines import ScriptedSTT, ToneTTS
 
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+    "Sec-WebSocket-Version": "13",
+}
 SPEECH = {"model": "m", "voice": "v", "input": "x" * 4000, "response_format": "pcm"}
 
 
@@ -38,20 +44,35 @@ async def limited(**limits: Any) -> AsyncIterator[LocalServer]:
 
 
 async def test_one_session_too_many(connect: Any) -> None:
-    upgrade = {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
-        "Sec-WebSocket-Version": "13",
-    }
     with trio.fail_after(10):
-        async with limited(max_sessions=1) as server, httpx.AsyncClient(headers=upgrade) as http:
+        async with limited(max_sessions=1) as server, httpx.AsyncClient(headers=UPGRADE) as http:
             async with connect(server):
                 refused = await http.get(f"{server.http_url}/realtime?model=m")
                 assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
                 assert refused.headers["retry-after"] == "1"
             async with connect(server):
                 pass
+
+
+async def test_sessions_that_come_all_at_once_are_counted_too() -> None:
+    with trio.fail_after(10):
+        async with limited(max_sessions=3) as server:
+            statuses: list[int] = []
+
+            async def come(stream: trio.SocketStream) -> None:
+                head = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
+                await stream.send_all(f"GET /v1/realtime HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+                statuses.append(int((await stream.receive_some()).split()[1]))
+
+            port = httpx.URL(server.http_url).port
+            assert port is not None
+            streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(12)]
+            async with trio.open_nursery() as callers:
+                for stream in streams:
+                    callers.start_soon(come, stream)
+            assert sorted(statuses) == [101] * 3 + [429] * 9
+            for stream in streams:
+                await trio.aclose_forcefully(stream)
 
 
 async def test_a_frame_that_is_too_large_ends_its_session_alone(connect: Any) -> None:

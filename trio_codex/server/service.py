@@ -35,10 +35,10 @@ class Service:
     keys: Keys = attrs.field(init=False)
     store: ResponseStore = attrs.field(factory=ResponseStore, init=False)
     calls: Calls = attrs.field(factory=Calls, init=False)
+    _sessions: int = attrs.field(default=0, init=False)
     _requests: int = attrs.field(default=0, init=False)
-    _connections: dict[RealtimeConnection, str | None] = attrs.field(
-        factory=dict, init=False
-    )  # with the call they joined
+    _connections: dict[RealtimeConnection, str | None] = attrs.field(factory=dict, init=False)
+    """Each with the call that it joined."""
     _ended: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
     _labels: Any = attrs.field(factory=lambda: count(1), init=False)
 
@@ -56,10 +56,16 @@ class Service:
         expires_at = int(time.time() + self.faults.lifetime_s(self.session_s))
         return Peer(kind=kind, model=model, label=self.label(), expires_at=expires_at, settings=settings)
 
-    def check_room(self) -> None:
-        """Refuse one session too many."""
-        if len(self._connections) >= self.max_sessions:
+    @contextmanager
+    def conversing(self) -> Iterator[None]:
+        """Count a session, or refuse it."""
+        if self._sessions >= self.max_sessions:
             raise _too_many(f"This server runs at most {self.max_sessions} sessions at once.")
+        self._sessions += 1
+        try:
+            yield
+        finally:
+            self._sessions -= 1
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -123,7 +123,8 @@ async def read_form(request: Request, at_most: int) -> AsyncIterator[FormData]:
     try:
         yield form
     finally:
-        await form.close()
+        with trio.move_on_after(1, shield=True):
+            await form.close()
 
 
 @contextmanager

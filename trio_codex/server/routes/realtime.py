@@ -6,7 +6,7 @@ along; `?call_id=` joins a call that was accepted. Turns a websocket into a `Lin
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import trio
@@ -26,13 +26,19 @@ INTENTS: Final = ("realtime", "transcription")
 
 async def realtime(service: Service, websocket: WebSocket) -> None:
     """`/v1/realtime`."""
-    try:
-        peer = _admit(service, websocket)
-    except Refusal as refusal:
-        response = refused(refusal)
-        response.headers["connection"] = "close"  # hypercorn ends it, and does not say so
-        await websocket.send_denial_response(response)
-        return
+    with ExitStack() as room:
+        try:
+            room.enter_context(service.conversing())
+            peer = _admit(service, websocket)
+        except Refusal as refusal:
+            response = refused(refusal)
+            response.headers["connection"] = "close"  # hypercorn ends it, and does not say so
+            await websocket.send_denial_response(response)
+        else:
+            await _converse(service, peer, websocket)
+
+
+async def _converse(service: Service, peer: Peer, websocket: WebSocket) -> None:
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
     line = _WebSocketLine(websocket)
     if fault := service.faults.refusal:
@@ -55,7 +61,6 @@ def _admit(service: Service, websocket: WebSocket) -> Peer:
     if intent not in INTENTS:
         supported = " and ".join(f"'{name}'" for name in INTENTS)
         raise Refusal("invalid_value", f"Invalid value: '{intent}'. Supported values are: {supported}.", "intent")
-    service.check_room()
     if secret is not None:
         if intent != secret.kind:
             raise Refusal("invalid_value", f"This client secret opens a session of type '{secret.kind}'.", "intent")
