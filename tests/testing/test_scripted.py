@@ -124,7 +124,7 @@ async def test_the_tests_own_failure_comes_first(autojump_clock: MockClock) -> N
         async with scripted_session(None, script):
             raise error
     assert caught.value is error
-    assert "the script failed as well: ScriptFailed(" in error.__notes__[0]
+    assert "what runs beside the test failed as well: ScriptFailed(" in error.__notes__[0]
 
 
 async def test_what_a_script_raises_ends_the_test(autojump_clock: MockClock) -> None:

@@ -28,11 +28,11 @@ from typing import Any, TypeAlias
 import trio
 
 from trio_codex.agent import Agent
-from trio_codex.body import Body
 from trio_codex.credentials import Endpoint
 from trio_codex.errors import ConnectionFailed
 from trio_codex.server.faults import FaultPlan
 from trio_codex.session import Session, open_realtime_session
+from trio_codex.testing.beside import tasks_beside
 from trio_codex.testing.line import Line
 from trio_codex.transport import Target, Transport
 from trio_codex.transport.memory import MemoryTransport, memory_pair
@@ -117,28 +117,9 @@ async def scripted_session(
 async def beside(
     script: Script | None, line: Line, carry: Callable[[], Awaitable[None]], hang_up: Callable[[], None]
 ) -> AsyncIterator[None]:
-    """Run a script and what carries its line beside a block; the block's own exception comes first and as it is."""
-    body = Body()
-    ended: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(carry, name="line")
-            if script is not None:
-                nursery.start_soon(script, line, name="script")
-            with body:
-                yield
-            hang_up()
-            if body.raised is not None:
-                nursery.cancel_scope.cancel(reason="the test has failed")
-    except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
-        ended = error
-    if (outcome := body.outcome(ended, partial(_first, body.raised))) is not None:
-        raise outcome
-
-
-def _first(raised: BaseException | None, failures: Sequence[BaseException]) -> BaseException:
-    """The test's own failure; the script's is then a consequence, or a note."""
-    if raised is None:
-        return failures[0]
-    raised.add_note(f"the script failed as well: {failures[0]!r}")
-    return raised
+    """Run a script and what carries its line beside a block; then the line is hung up, and the script may end."""
+    async with tasks_beside(hang_up) as nursery:
+        nursery.start_soon(carry, name="line")
+        if script is not None:
+            nursery.start_soon(script, line, name="script")
+        yield

@@ -24,7 +24,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from itertools import count
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
@@ -32,7 +31,6 @@ from urllib.parse import parse_qsl, urlsplit
 import trio
 
 from trio_codex.agent import Agent
-from trio_codex.body import Body
 from trio_codex.credentials import Endpoint
 from trio_codex.errors import ConnectionLost
 from trio_codex.protocol import AnswerRequest, FunctionCallOutput, Item, Peer, encode_server_event
@@ -40,6 +38,7 @@ from trio_codex.server import Answer, Responder, SpeechToText, StandIn, TextToSp
 from trio_codex.server.connection import Engines, RealtimeConnection
 from trio_codex.server.faults import FaultPlan
 from trio_codex.session import Session, open_realtime_session
+from trio_codex.testing.beside import tasks_beside
 from trio_codex.testing.scripted import run_inline
 from trio_codex.testing.voices import (
     BYTES_PER_MS,
@@ -199,24 +198,11 @@ async def simulated(
         make_detector=SimulatedDetector,
         patience=trio.Semaphore(1000),
     )
-    body = Body()
-    ended: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            watched.server = server = SimulatedServer(engines, plan, nursery)
-            with body:
-                yield server
-            nursery.cancel_scope.cancel(reason="the simulation is over")
-    except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
-        ended = error
-    if (outcome := body.outcome(ended, partial(_first, body.raised))) is not None:
-        raise outcome
+    async with tasks_beside() as nursery:
+        watched.server = server = SimulatedServer(engines, plan, nursery)
+        yield server
     if server.failure is not None:
         raise server.failure
-
-
-def _first(raised: BaseException | None, failures: Sequence[BaseException]) -> BaseException:
-    return failures[0] if raised is None else raised
 
 
 class Caller:
@@ -233,7 +219,8 @@ class Caller:
         self._sent = 0  # ms
         self._spoke_at = self._began
         self._mouth = trio.Lock()
-        self._utterances, self._unheard = trio.open_memory_channel[str](1000)
+        # Unbounded, as `heard` is: a test need not hear everything.
+        self._utterances, self._unheard = trio.open_memory_channel[str](float("inf"))
 
     async def say(self, text: str) -> None:
         """Say something, in the time that it takes. Interrupts the agent, if it speaks. Cancelled, it stops in the middle.
@@ -315,21 +302,12 @@ async def simulated_call(
     Sessions end after an hour, as those of the service do (`faults=["expiry:after=…"]` for another time).
     """
     options = {"endpoint": Endpoint.openai(), "api_key": "sk-test", **options}
-    body = Body()
-    ended: BaseException | None = None
     async with (
         simulated(responder, pace=pace, faults=faults, seed=seed) as server,
         open_realtime_session(agent or Agent(), transport=server, **options) as session,
+        tasks_beside() as nursery,
     ):
-        try:
-            async with trio.open_nursery() as nursery:
-                caller = Caller(session, server)
-                nursery.start_soon(caller.microphone, name="microphone")
-                nursery.start_soon(caller.ear, name="ear")
-                with body:
-                    yield session, caller
-                nursery.cancel_scope.cancel(reason="the caller hangs up")
-        except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
-            ended = error
-        if (outcome := body.outcome(ended, partial(_first, body.raised))) is not None:
-            raise outcome
+        caller = Caller(session, server)
+        nursery.start_soon(caller.microphone, name="microphone")
+        nursery.start_soon(caller.ear, name="ear")
+        yield session, caller
