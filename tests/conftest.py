@@ -7,8 +7,11 @@ pytest --trio-seed=17                                    the order in which a fa
 from __future__ import annotations
 
 import functools
+import importlib.util
 import random
 from collections.abc import Awaitable, Callable, Generator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ import trio
 import trio._core._run as scheduler
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["trio_codex.pytest_plugin"]  # it is there already where the project is installed anew
+pytest_plugins = ["trio_codex.pytest_plugin", "pytester"]  # it is there already where the project is installed anew
 
 # --- Hypothesis --------------------------------------------------------------------------------------------------------
 
@@ -57,11 +60,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "shows_keys: this test shows a key on purpose")
+    config.pluginmanager.register(_module("secrecy"), "secrecy")
     config.addinivalue_line("markers", "deadline(seconds): how long an async test may take, on its own clock")
     if config.getoption("--trio-seed") is None:
         config.option.trio_seed = random.SystemRandom().randrange(2**32)
     # Trio's own switch for tests that want the same order again; there is no public one.
     vars(scheduler)["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
+
+
+def _module(name: str) -> ModuleType:
+    """A module beside this one; the tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.hookimpl(trylast=True)  # pytest-trio marks the async tests in this hook

@@ -84,7 +84,7 @@ async def test_a_line_for_each_change_of_state(caplog: pytest.LogCaptureFixture,
 async def test_frames_are_heard_without_audio_and_secrets(
     caplog: pytest.LogCaptureFixture, autojump_clock: Any
 ) -> None:
-    caplog.set_level(logging.DEBUG, "trio_codex")
+    caplog.set_level(logging.DEBUG, "trio_codex.frames")
     hosted = HostedMcp(
         server_label="docs", server_url="https://docs.test/mcp?token=hunter2", authorization="hunter3-token"
     )
