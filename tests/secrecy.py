@@ -85,7 +85,7 @@ def pytest_configure() -> None:
     tree = logging.getLogger("trio_codex")
     tree.addHandler(listener)
     tree.setLevel(logging.DEBUG)
-    if os.environ.get("TRIO_CODEX_LOG", "").lower() != "debug":  # every frame of every test: a fifth of the time again
+    if not os.environ.get("TRIO_CODEX_TEST_FRAMES"):  # every frame of every test: a fifth of the time again
         logging.getLogger("trio_codex.frames").setLevel(logging.INFO)
 
 

@@ -39,7 +39,7 @@ LAYERS = [
     {"protocol", "speech"},
     {"transport", "tool_running", "recording"},
     {"session", "voice", "rest", "diagnostics", "server", "mcp"},
-    {"device", "testing"},
+    {"device", "telemetry", "testing"},
     {"pytest_plugin"},
     {"cli", "__main__"},
 ]
