@@ -9,6 +9,7 @@ import trustme
 
 from trio_codex.credentials import ca_bundle, ssl_context
 from trio_codex.errors import ConfigurationError
+from trio_codex.trust import for_children
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,12 @@ def test_the_first_variable_that_is_not_blank_counts() -> None:
     second = ca_bundle({"CODEX_CA_CERTIFICATE": "\t", "SSL_CERT_FILE": "/b"})
     assert second
     assert (second.variable, second.path) == ("SSL_CERT_FILE", Path("/b"))
+
+
+def test_children_trust_the_same_file() -> None:
+    assert for_children({"SSL_CERT_FILE": " "}) == {}
+    both = for_children({"CODEX_CA_CERTIFICATE": "/a", "SSL_CERT_FILE": "/b"})
+    assert both == {"CODEX_CA_CERTIFICATE": "/a", "SSL_CERT_FILE": "/a"}
 
 
 def test_the_context_is_strict(bundle: Path) -> None:

@@ -43,6 +43,12 @@ def ca_bundle(environ: Mapping[str, str] | None = None) -> Bundle | None:
     return None
 
 
+def for_children(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the variables that have child processes trust the same file as we do, whichever of the two they look at."""
+    bundle = ca_bundle(environ)
+    return dict.fromkeys(VARIABLES, str(bundle.path)) if bundle else {}
+
+
 def ssl_context(environ: Mapping[str, str] | None = None) -> ssl.SSLContext:
     """Give a client's context: TLS 1.2 at least, certificates and host names checked. Blocks for a file or two.
 

@@ -48,6 +48,12 @@ def test_the_local_server_answers(cli: Cli) -> None:
     assert "local server" in done.stderr
 
 
+def test_the_log_is_shown_when_it_is_asked_for(cli: Cli) -> None:
+    done = cli.run("probe", "--local", TRIO_CODEX_LOG="info")
+    assert "INFO trio_codex.transport: connected to 127.0.0.1" in done.stderr
+    assert "trio_codex" not in cli.run("probe", "--local").stderr
+
+
 def test_for_machines(cli: Cli) -> None:
     done = cli.run("probe", "--local", "--json", "--model", "gpt-realtime")
     told = json.loads(done.stdout)
@@ -101,6 +107,7 @@ def test_without_a_key_openai_is_refused(cli: Cli) -> None:
     done = cli.run("probe", "--openai")
     assert done.returncode == 1
     assert "no API key found" in done.stderr
+    assert "What to do: set OPENAI_API_KEY" in done.stderr
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])

@@ -47,6 +47,8 @@ def run(arguments: Sequence[str]) -> int:
             sys.stdout.flush()
     except TrioCodexError as error:
         print(f"trio-codex {options.command}: {error}", file=sys.stderr)
+        if error.advice and error.advice not in str(error):
+            print(f"What to do: {error.advice}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED

@@ -22,6 +22,7 @@ from trio_codex.audio.extras import require
 from trio_codex.credentials import ssl_context
 from trio_codex.endpoints import is_loopback
 from trio_codex.errors import ConfigurationError, ConnectionFailed
+from trio_codex.trust import for_children
 
 CLOSED: Final = -32000
 """The code of the client's own error when the connection is gone."""
@@ -33,7 +34,7 @@ _OPENS: Final = re.compile(
 
 @attrs.frozen
 class ProcessServer:
-    """A server that is a process of ours; it sees `env` and the few variables that the client lets through."""
+    """A server that is a process of ours; it sees `env`, our trusted roots and the few variables that the client lets through."""
 
     command: list[str] = attrs.field(repr=False)
     env: dict[str, str] = attrs.field(repr=False)
@@ -54,7 +55,7 @@ class ProcessServer:
         """The transport, not yet entered: entering starts the process, leaving ends it and its children."""
         mcp = require("mcp", extra="mcp")
         command, *arguments = self.command
-        run = mcp.StdioServerParameters(command=command, args=arguments, env=self.env, cwd=self.cwd)
+        run = mcp.StdioServerParameters(command=command, args=arguments, env=for_children() | self.env, cwd=self.cwd)
         yield mcp.stdio_client(run, errlog=self.errlog or sys.stderr)
 
     def failed(self, error: BaseException) -> Exception:

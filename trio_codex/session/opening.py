@@ -7,7 +7,7 @@ end in order. What the body raises comes out as it is, see `body`; a service tha
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast, get_args
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ import trio
 
 from trio_codex.agent import Agent
 from trio_codex.body import Body
-from trio_codex.credentials import Endpoint
+from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConfigurationError, InternalError, RemoteProtocolError, TrioCodexError
 from trio_codex.events import HistoryItem
 from trio_codex.protocol import Conversation, Item, SessionSettings, structure
@@ -38,7 +38,7 @@ async def open_realtime_session(
     *,
     settings: SessionSettings | None = None,
     endpoint: Endpoint | None = None,
-    api_key: str | Callable[[], str | Awaitable[str]] | None = None,
+    api_key: KeySource | None = None,
     model: str | None = None,
     call_id: str | None = None,
     context: Any = None,
