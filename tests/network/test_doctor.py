@@ -16,7 +16,7 @@ import trio
 import trustme
 
 from trio_codex.cli import _parser, doctor
-from trio_codex.diagnostics import Check, Examination, Skip, examine
+from trio_codex.diagnostics import Check, Examination, Finding, Report, Skip, examine
 from trio_codex.diagnostics.doctor import _clock
 from trio_codex.errors import ConfigurationError
 from trio_codex.server import LocalServer, open_local_server
@@ -165,7 +165,7 @@ async def test_nobody_there(ask: Doctor, environment: Environment) -> None:
     environment(OPENAI_BASE_URL="https://127.0.0.1:1/v1", OPENAI_API_KEY=KEY)
     said = await ask()
     assert said.first_failure.split()[1] == "tcp"
-    assert "is it running" in said.advice
+    assert "check that it runs" in said.advice
 
 
 async def test_no_network(ask: Doctor, environment: Environment) -> None:
@@ -315,6 +315,20 @@ async def test_what_a_check_may_come_to(outcome: str, outcomes: list[str], what:
     assert (report.cause is None) is report.ok
     assert report["first"].details["seen"] == outcome
     assert "needs" not in report.redacted()
+
+
+def test_a_report_for_others_names_nobody() -> None:
+    told = (
+        "https://voice.corp.example:8443 is 10.1.2.3, fd00::17 at 12:30:45; proxy 10.1.2.4:3128 (127.0.0.1:99); 3.11.7"
+    )
+    text = Report(
+        (Finding("dns", "ok", f"{told}; {Path.home()}/roots.pem; my-voice.openai.azure.com"),), ("voice.corp.example",)
+    )
+    said = text.redacted()
+    assert (
+        "https://<host>:8443 is <address>, <address> at 12:30:45; proxy <address>:3128 (127.0.0.1:99); 3.11.7" in said
+    )
+    assert "~/roots.pem; <resource>.openai.azure.com" in said
 
 
 async def test_an_examination_may_be_cancelled() -> None:

@@ -31,7 +31,7 @@ from trio_codex.logs import get_logger
 from trio_codex.proxies import Proxy, find_proxy
 from trio_codex.transport import Target
 from trio_codex.transport.dialing import DEFAULT_MODEL
-from trio_codex.transport.streams import address_of, open_stream
+from trio_codex.transport.streams import address_of, connect, open_stream
 
 __all__ = ["CHECKS", "Check", "Examination", "Skip", "examine"]
 
@@ -216,11 +216,7 @@ async def _dns(about: Examination) -> str:
 
 async def _tcp(about: Examination) -> str:
     host, port = about.address
-    try:
-        stream = await trio.open_tcp_stream(host, port)
-    except OSError as error:
-        advice = "is it running, and do firewalls let you through? a proxy is named by HTTPS_PROXY"
-        raise ConnectionFailed(f"cannot reach {host}:{port}: {error}", stage="tcp", advice=advice) from error
+    stream = await connect(host, port)
     await trio.aclose_forcefully(stream)
     return f"{'the proxy at ' if about.proxy else ''}{host}:{port} answers"
 

@@ -6,6 +6,7 @@ user, folders or private hosts.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,8 +65,19 @@ class Report:
         for host in self.hosts:
             text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "<host>", text)
         home = str(Path.home())
-        text = text.replace(home, "~") if len(home) > 1 else text
-        return _AZURE.sub("<resource>.openai.azure.com", text)
+        text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text) if len(home) > 1 else text
+        text = _AZURE.sub("<resource>.openai.azure.com", text)
+        return re.sub(r"[0-9a-fA-F:.]{3,}", lambda found: _hidden_address(found[0]), text)
+
+
+def _hidden_address(text: str) -> str:
+    """Hide an IP address, unless it is this machine's to itself; anything else (versions, times) stays."""
+    bare = text.rstrip(".:")
+    address, colon, port = bare.rpartition(":") if bare.count(":") == 1 else (bare, "", "")
+    try:
+        return text if ipaddress.ip_address(address).is_loopback else f"<address>{colon}{port}{text[len(bare) :]}"
+    except ValueError:
+        return text
 
 
 def private_hosts(*urls: str) -> tuple[str, ...]:

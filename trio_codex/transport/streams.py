@@ -24,7 +24,7 @@ from trio_codex.proxies import Proxy, find_proxy
 from trio_codex.transport import Target
 from trio_codex.trust import tls_failure
 
-__all__ = ["address_of", "host_of", "open_stream", "open_way", "tls_context"]
+__all__ = ["address_of", "connect", "host_of", "open_stream", "open_way", "tls_context"]
 
 _log: Final = get_logger("transport")
 
@@ -58,7 +58,7 @@ async def open_way(target: Target) -> trio.abc.Stream:
     """Open the stream below TLS: TCP, through a proxy where the environment names one. Raises what `open_stream` raises."""
     host, port = address_of(target.url)
     proxy = find_proxy(target.url)
-    stream: trio.abc.Stream = await (_connect(host, port) if proxy is None else _through(proxy, host, port))
+    stream: trio.abc.Stream = await (connect(host, port) if proxy is None else _through(proxy, host, port))
     _log.info("connected to %s%s", host_of(target.url), f" through the proxy {proxy.place}" if proxy else "")
     return stream
 
@@ -75,7 +75,8 @@ def host_of(url: str) -> str:
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
-async def _connect(host: str, port: int, via: str = "") -> trio.SocketStream:
+async def connect(host: str, port: int, via: str = "") -> trio.SocketStream:
+    """Open a TCP connection; `via` is what messages call it if it is a proxy\'s. Raises ConnectionFailed."""
     place = via or f"{host}:{port}"
     try:
         tcp = await trio.open_tcp_stream(host, port)
@@ -120,7 +121,7 @@ async def _encrypted(stream: trio.abc.Stream, context: ssl.SSLContext, host: str
 async def _through(proxy: Proxy, host: str, port: int) -> trio.abc.Stream:
     if proxy.is_socks:
         return await _through_socks(proxy, host, port)
-    stream: trio.abc.Stream = await _connect(proxy.host, proxy.port, f"the proxy {proxy.place}")
+    stream: trio.abc.Stream = await connect(proxy.host, proxy.port, f"the proxy {proxy.place}")
     if proxy.scheme == "https":
         stream = await _encrypted(stream, ssl_context(), proxy.host, f"the proxy {proxy.place}")
     try:
