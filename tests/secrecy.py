@@ -102,10 +102,9 @@ def no_key_is_seen(request: pytest.FixtureRequest) -> Generator[Watch]:
     """Learns and hears for one test; `pytest_runtest_makereport` judges."""
     watch.__init__()  # type: ignore[misc]
     yield watch
-    for name in ("tmp_path",):
-        folder = request.node.funcargs.get(name)
-        for path in folder.rglob("*.jsonl") if isinstance(folder, Path) else ():
-            watch.hear(f"recorded in {path.name}", path.read_text(encoding="utf-8", errors="replace"))
+    folder = request.node.funcargs.get("tmp_path")
+    for path in folder.rglob("*.jsonl") if isinstance(folder, Path) else ():
+        watch.hear(f"recorded in {path.name}", path.read_text(encoding="utf-8", errors="replace"))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
