@@ -7,7 +7,6 @@ as long as nothing of it was said or called.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -19,6 +18,7 @@ from trio_codex.errors import ConfigurationError, ConnectionFailed, VoiceError
 from trio_codex.events import SessionEvent, ToolApprovalRequiredEvent, Usage
 from trio_codex.hosted import HostedMcp
 from trio_codex.http import Api
+from trio_codex.logs import get_logger
 from trio_codex.protocol import (
     AssistantMessage,
     Briefing,
@@ -50,7 +50,7 @@ from trio_codex.voice.openai.responses import read_event, read_items, request_bo
 
 __all__ = ["Mind", "Run"]
 
-_log: Final = logging.getLogger("trio_codex.voice")
+_log: Final = get_logger("voice")
 
 ANSWERS: Final = 16
 """Answers in one turn, each of which but the last calls functions or is stopped by a guardrail; a model that goes on is a failure."""
