@@ -136,6 +136,7 @@ def test_a_late_verdict_of_a_stopped_answer_trips_late() -> None:
         ('He said "no." Then', 14),
         ("Really?! Yes", 9),
         ("\u597d\u3002\u518d", 2),
+        ("\u0905\u092c\u0964 \u0905\u092c", 4),
         ("a list\n- of", 7),
         ("One. Two. Thr", 10),
     ],

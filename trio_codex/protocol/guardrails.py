@@ -204,7 +204,7 @@ def _with(state: Watching, index: int, watch: Watch) -> Watching:
 # --- sentences ---------------------------------------------------------------------------------------------------------
 
 _CLOSING: Final = "\"')\\]\u2019\u201d\u00bb\u300d\u300f\uff09"  # quotes and brackets after a full stop
-_END: Final = re.compile(rf"[.!?\u2026][{_CLOSING}]*(?:\s+|$)|[\u3002\uff01\uff1f][{_CLOSING}]*\s*|\n\s*")
+_END: Final = re.compile(rf"[.!?\u2026][{_CLOSING}]*(?:\s+|$)|[\u3002\uff01\uff1f\u0964\u061f][{_CLOSING}]*\s*|\n\s*")
 TAIL: Final = 8
 """Characters before a delta in which the end of a sentence may have begun."""
 
