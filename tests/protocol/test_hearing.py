@@ -45,7 +45,7 @@ def appended(step: Step) -> list[bytes]:
 
 def test_half_a_sample_waits_for_its_other_half() -> None:
     scene = Scene()
-    assert appended(scene.hear(b"\1")[1]) == []
+    assert scene.hear(b"\1") == (False, [])
     assert appended(scene.hear(b"\2\3\4\5")[1]) == [b"\1\2\3\4"]
     assert appended(scene.hear(b"\6")[1]) == [b"\5\6"]
 
@@ -115,7 +115,10 @@ def test_with_detection_the_server_knows_better_what_there_is() -> None:
     scene = Scene(turn_detection={"type": "server_vad"})
     ask, step = scene.hear(commit=True)
     assert not ask
-    assert step.types == ["input_audio_buffer.commit"]
+    (commit,) = step.sent
+    assert commit["type"] == "input_audio_buffer.commit"
+    assert scene.hearing.turns.refused(commit["event_id"], "some_reason") == (False, False)
+    assert not scene.hearing.turns.committed("u", busy=False)  # the commit is answered already
 
 
 def test_the_asking_may_be_left_to_the_user() -> None:

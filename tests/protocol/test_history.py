@@ -195,6 +195,27 @@ def test_an_item_told_again_with_less_wipes_nothing() -> None:
     assert (item.text, item.status) == ("Good morning", "in_progress")
 
 
+def test_text_that_an_unfinished_item_has_already_goes_on() -> None:
+    history = History()
+    history.put(message("a", "Good", role="assistant", status="in_progress"), ROOT)
+    history.delta("a", 0, " day", SPOKEN)
+    history.put(message("a", "Good", role="assistant", status="in_progress"))
+    assert history.items[0].text == "Good day"
+
+
+def test_a_place_that_was_guessed_is_told_once() -> None:
+    history = History()
+    for item_id in ("a", "b"):
+        assert history.put(message(item_id))
+    assert not history.put(message("b"), "a")  # as it was guessed
+    assert not history.put(message("b"), ROOT)  # told already
+    assert order(history) == ["a", "b"]
+    assert not history.put(message("a"), "b")  # not as it was guessed
+    assert not history.put(message("a"), ROOT)
+    history.put(message("c"), ROOT)
+    assert order(history)[0] == "c"
+
+
 def test_function_calls_and_unknown_items_are_described_too() -> None:
     history = History()
     history.put(FunctionCall(id="f", call_id="c", name="get", arguments="{}", status="completed"), ROOT)
@@ -217,6 +238,16 @@ def test_nothing_is_found_under_an_id_that_nobody_has_told() -> None:
         assert item_id not in history
         with pytest.raises(KeyError, match=str(item_id)):
             history[item_id]
+
+
+def test_what_has_a_place_is_found() -> None:
+    history = History()
+    history.put(message("a", "one"), ROOT)
+    assert "a" in history
+    assert history["a"] is history.items[0]
+    assert history.text("a", 0) == "one"
+    history.delete("a")
+    assert "a" not in history
 
 
 def test_the_text_of_a_part_is_empty_until_there_is_some() -> None:

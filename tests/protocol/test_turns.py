@@ -136,12 +136,22 @@ def test_another_refusal_of_a_commit_is_an_error() -> None:
     assert scene.turns.refused("commit_1", "input_audio_buffer_full") == (False, False)
 
 
+def test_a_refusal_answers_the_commit_that_it_names() -> None:
+    scene = Scene().play("started ended commit commit")
+    assert scene.turns.refused("commit_2", EMPTY) == (True, False)
+    assert scene.turns.refused("commit_2", EMPTY) == (False, False)
+    assert scene.turns.refused("commit_1", EMPTY) == (True, False)
+
+
 def test_refusals_of_other_frames_are_none_of_its_business() -> None:
     assert Scene().play("commit").turns.refused("other", EMPTY) == (False, False)
 
 
 def test_detection_is_on_unless_the_server_says_otherwise() -> None:
     turns = Turns()
+    assert turns.theirs is False
+    turns.commit("c", respond=True)
+    assert turns.committed("", busy=False)
     assert turns.detection
     assert turns.interrupts
     turns.detected("u")

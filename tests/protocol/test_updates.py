@@ -30,6 +30,8 @@ def test_one_update_is_in_flight_and_the_others_wait_their_turn() -> None:
     answered = scene.updates.acknowledged()
     assert answered is not None
     assert answered.event_id == first
+    assert first.startswith("event_")
+    assert answered.settings == SessionSettings(instructions="one")
     assert [frame["event_id"] for frame in scene.take().sent] == [second]
     assert scene.updates.acknowledged() is not None
     assert scene.updates.acknowledged() is None

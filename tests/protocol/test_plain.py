@@ -1,0 +1,99 @@
+"""What a user wrote, as JSON has it: copied all the way down, or refused with its place and never with its value."""
+
+from __future__ import annotations
+
+from collections import UserDict, namedtuple
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from trio_codex.errors import ConfigurationError
+from trio_codex.protocol.plain import as_json
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+class Size(IntEnum):
+    LARGE = 3
+
+
+class Share(float):
+    pass
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (None, None),
+        (True, True),
+        (False, False),
+        (Color.RED, "red"),
+        ("ä", "ä"),
+        (Size.LARGE, 3),
+        (2**70, 2**70),
+        (Share(0.5), 0.5),
+        (Pair(1, (2, [3])), [1, [2, [3]]]),
+        (MappingProxyType({Color.RED: UserDict({"x": Pair("y", None)})}), {"red": {"x": ["y", None]}}),
+        ([], []),
+        ({}, {}),
+    ],
+)
+def test_what_json_can_say(given: object, plain: object) -> None:
+    found = as_json(given, "it")
+    assert found == plain
+    assert kinds(found) == kinds(plain)
+
+
+def kinds(value: object) -> object:
+    """The exact types, all the way down."""
+    if isinstance(value, dict):
+        return [(type(key), kinds(item)) for key, item in value.items()]
+    return [kinds(item) for item in value] if isinstance(value, list) else type(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (float("nan"), "it must be a JSON value, which nan is not [JSON, RFC 8259]"),
+        (float("-inf"), "it must be a JSON value, which -inf is not [JSON, RFC 8259]"),
+        (b"secret", "it must be a JSON value, which bytes is not [JSON, RFC 8259]"),
+        (bytearray(b"secret"), "it must be a JSON value, which bytearray is not [JSON, RFC 8259]"),
+        (memoryview(b"secret"), "it must be a JSON value, which memoryview is not [JSON, RFC 8259]"),
+        ({1, 2}, "it must be a JSON value, which set is not [JSON, RFC 8259]"),
+        ([0, {"a": {"b": object()}}], "it[1].a.b must be a JSON value, which object is not [JSON, RFC 8259]"),
+        ({"a": {7: "secret"}}, "it.a must have names that are strings, not int [JSON, RFC 8259]"),
+        ("secret\ud800", "it holds half of a surrogate pair, which UTF-8 cannot say [JSON, RFC 8259]"),
+        (["a", "\udfff"], "it[1] holds half of a surrogate pair, which UTF-8 cannot say [JSON, RFC 8259]"),
+        ({"\ud900": 1}, "it holds half of a surrogate pair, which UTF-8 cannot say [JSON, RFC 8259]"),
+    ],
+)
+def test_what_it_cannot_say(given: object, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        as_json(given, "it")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "mappings"])
+def test_how_deep_it_may_be(wrap: Any) -> None:
+    deep: Any = 1
+    for _ in range(100):
+        deep = wrap(deep)
+    assert as_json(deep, "it") == deep
+    with pytest.raises(ConfigurationError) as caught:
+        as_json(wrap(deep), "it")
+    assert str(caught.value).startswith("it")
+    assert str(caught.value).endswith("… is nested too deeply (more than 100 levels)")
+
+
+@pytest.mark.parametrize("bad", [object(), {1: 2}, "\ud800"])
+def test_a_long_place_is_cut(bad: object) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        as_json(bad, "x" * 300)
+    assert str(caught.value).split()[0] == "x" * 200
