@@ -429,6 +429,17 @@ async def test_an_answer_is_asked_for_again_before_its_first_word(
     assert len(service.asked) == 3
 
 
+async def test_what_breaks_after_the_last_event_does_no_harm(serving: Any) -> None:
+    async def script(request: Any, said: Any) -> None:
+        await said.begin("text/event-stream")
+        for event in HELLO:
+            await said.event(event)
+        await said.die()
+
+    async with serving(script) as service:
+        assert await turn(workflow(service, Agent())) == "Hello."
+
+
 async def test_but_not_after_it(serving: Any) -> None:
     async with serving(dies_later, *scripts(HELLO)) as service:
         mind = workflow(service, Agent())

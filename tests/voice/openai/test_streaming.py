@@ -252,6 +252,24 @@ async def test_a_server_that_never_answers(autojump_clock: MockClock) -> None:
         await listen(service, bytes(100))
 
 
+async def test_a_transcript_that_never_comes_while_people_go_on_speaking(autojump_clock: MockClock) -> None:
+    service = Service()
+
+    async def forgetful(transport: MemoryTransport) -> None:
+        await service.agree(transport)
+        for number in range(60):
+            for kind, field in (("started", "audio_start_ms"), ("stopped", "audio_end_ms")):
+                await transport.send(
+                    f'{{"type":"input_audio_buffer.speech_{kind}","event_id":"e","item_id":"i{number}","{field}":{number}}}'
+                )
+                await trio.sleep(1)
+
+    service.scripts = (forgetful, service.hear)
+    begin = trio.current_time()
+    assert texts(await listen(service, speech((3, 4)))) == ["u1"]
+    assert trio.current_time() - begin < TRANSCRIBED_IN_S + 5
+
+
 async def test_a_transcript_that_never_comes(autojump_clock: MockClock) -> None:
     service = Service()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import trio
@@ -57,7 +58,7 @@ ANSWERS: Final = 16
 
 RETRIES: Final = 2
 FIRST_DELAY_S: Final = 0.5
-ENDED_IN_S: Final = 1.0
+ENDED_IN_S: Final = 0.25
 """How long a stream may stay open after its last event before the connection is given up instead of kept."""
 
 _WHAT: Final = "the agent"
@@ -187,7 +188,7 @@ class Run:
                     event = read_event(data)
                     effects = dialogue.receive(event) if event is not None else []
                 self._perform(effects)
-            with trio.move_on_after(ENDED_IN_S):
+            with suppress(ConnectionFailed), trio.move_on_after(ENDED_IN_S):
                 async for _ in events:  # so that the connection can be kept
                     pass
 

@@ -53,7 +53,7 @@ class Client:
 
     endpoint: Endpoint | None = None
     api_key: KeySource | None = attrs.field(default=None, repr=False)
-    timeout: float = 60.0
+    timeout: float = 120.0
     _api: Api | None = attrs.field(default=None, repr=False)
 
     @asynccontextmanager

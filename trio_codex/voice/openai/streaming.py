@@ -31,7 +31,7 @@ from trio_codex.protocol import (
     structure,
 )
 from trio_codex.transport import Connector, Target, Transport
-from trio_codex.voice.models import Heard, STTSettings
+from trio_codex.voice.models import Heard, STTSettings, Transcript, TranscriptDelta
 from trio_codex.voice.openai.ledger import Ledger, Setback
 
 __all__ = ["Stream", "open_stream"]
@@ -245,7 +245,7 @@ class Stream:
             heard = ledger.receive(event) if event is not None else []
             if not ledger.waits:
                 deadline = math.inf
-            elif heard or deadline == math.inf:
+            elif deadline == math.inf or any(isinstance(each, Transcript | TranscriptDelta) for each in heard):
                 deadline = trio.current_time() + TRANSCRIBED_IN_S
             for each in heard:
                 await self._news.send(each)
