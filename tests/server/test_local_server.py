@@ -416,3 +416,15 @@ async def test_leaving_by_cancellation(connect: Any) -> None:
                 scope.cancel()
                 await trio.sleep_forever()
         assert scope.cancelled_caught
+
+
+async def test_who_asks_for_the_beta_is_told_that_it_is_over(connect: Any) -> None:
+    with trio.fail_after(10):
+        async with (
+            scripted() as server,
+            connect(server, first="error", extra_headers=[("OpenAI-Beta", "realtime=v1")]) as client,
+        ):
+            assert client.events[0].error.code == "beta_api_shape_disabled"
+            with pytest.raises(ConnectionClosed) as closed:
+                await client.receive()
+            assert closed.value.reason.code == 4000

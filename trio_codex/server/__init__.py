@@ -1,4 +1,4 @@
-"""The embedded local server: the realtime API with real speech, no key, no network, no language model.
+"""The embedded local server: the realtime API and what belongs to it over HTTP, with real speech; no key, no network, no language model.
 
     async with open_local_server() as server:
         async with open_realtime_session(agent, endpoint=server.endpoint) as session: ...

@@ -47,7 +47,7 @@ async def open_local_server(
     faults: Sequence[str] = (),
     seed: int = 0,
 ) -> AsyncIterator[LocalServer]:
-    """Serve the realtime API on one port of this machine while the block runs; `port=0` lets the system choose.
+    """Serve the API (`docs/server.md`) on one port of this machine while the block runs; `port=0` lets the system choose.
 
     ::
 

@@ -169,6 +169,7 @@ async def test_a_recording_that_is_too_long_is_refused() -> None:
 
 async def test_a_file_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trio_codex.server.routes.exchange.READ_WITHIN_S", 0.2)
+    monkeypatch.setattr("trio_codex.server.incoming.WITHIN_S", 0.2)
     with trio.fail_after(20):
         async with open_local_server(stt=ScriptedSTT(["hello"]), tts=ToneTTS()) as server:
             for kind in ("multipart/form-data; boundary=x", "application/json"):

@@ -14,13 +14,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from trio_codex.grammar import Refusal
 from trio_codex.logs import get_logger
-from trio_codex.protocol import Peer, encode_server_event
+from trio_codex.protocol import Error, ErrorDetails, Peer, encode_server_event
 from trio_codex.server.routes.exchange import HttpRefusal, refused
 from trio_codex.server.service import DEFAULT_MODEL, Service
 
 logger: Final = get_logger("server")
 
 SUBPROTOCOL: Final = "realtime"
+BETA_IS_OVER: Final = "beta_api_shape_disabled"
 INTENTS: Final = ("realtime", "transcription")
 
 
@@ -41,6 +42,12 @@ async def realtime(service: Service, websocket: WebSocket) -> None:
 async def _converse(service: Service, peer: Peer, websocket: WebSocket) -> None:
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
     line = _WebSocketLine(websocket)
+    if websocket.headers.get("openai-beta") == "realtime=v1":
+        message = "The beta of the realtime API is no longer spoken here: send no OpenAI-Beta header."
+        error = ErrorDetails(type="invalid_request_error", code=BETA_IS_OVER, message=message)
+        await line.send(encode_server_event(Error(event_id="event_beta", error=error)))
+        await line.close(4000, f"invalid_request_error.{BETA_IS_OVER}")
+        return
     if fault := service.faults.refusal:
         await line.send(encode_server_event(fault.event))
         await line.close(fault.code, fault.reason)
