@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from trio_codex.voice import (
     Send,
     SimpleWorkflow,
     StreamedAudioInput,
+    STTSettings,
     Transcript,
     Turn,
     VoicePipeline,
@@ -112,6 +114,25 @@ async def test_who_goes_on_speaking_while_their_words_are_transcribed_is_not_spo
     assert found.names == ["turn_started", "turn_ended interrupted", *TURN, "session_ended"]
     assert workflow.notes[-1] == "asked two"
     assert "heard ''" in workflow.notes
+
+
+async def test_a_last_turn_that_the_end_of_the_input_ends_is_answered() -> None:
+    class Hasty(StreamingSTT):
+        """It does not say that somebody has stopped speaking when the input ends."""
+
+        @asynccontextmanager
+        async def open_stream(self, settings: STTSettings) -> AsyncIterator[Any]:
+            async with super().open_stream(settings) as stream:
+
+                async def end_of_turn() -> None:
+                    await stream._heard.send(await self.transcribe(stream._utterance, settings))
+
+                stream.end_of_turn = end_of_turn
+                yield stream
+
+    found = await course(pipeline(REPEAT, stt=Hasty("yes")), paced(tone(500)), played=True)
+    assert found.names[-4:] == [*TURN, "session_ended"]
+    assert found.result.text == "yes"
 
 
 async def test_without_barge_in_everybody_is_answered_in_full() -> None:

@@ -72,6 +72,7 @@ class Conversation:
         self._scope: trio.CancelScope | None = None  # of the turn that speaks
         self._open: Turn | None = None  # its beginning was told, its end not yet
         self._somebody_speaks = False
+        self._input_over = False
         self._quiet_since = trio.current_time()
 
     async def run(self) -> None:
@@ -105,9 +106,14 @@ class Conversation:
         heard: trio.MemorySendChannel[Any],
     ) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pump, self._source, self._pace, to_hear, name="voice input")
+            nursery.start_soon(self._pump, to_hear, name="voice input")
             await run_stages((self._hear,), audio, heard)
             nursery.cancel_scope.cancel()  # nobody hears what else comes
+
+    async def _pump(self, to_hear: trio.MemorySendChannel[bytes]) -> None:
+        await pump(self._source, self._pace, to_hear)
+        self._input_over = True
+        self._somebody_speaks = False  # or nobody would tell that they stopped
 
     async def _listen(self, things: trio.MemoryReceiveChannel[Any], to_answer: trio.MemorySendChannel[Any]) -> None:
         with things, to_answer:
@@ -116,7 +122,7 @@ class Conversation:
                     case SpeechStarted(audio_ms=audio_ms):
                         self._quiet_since = math.inf
                         if self._barge_in and self._pace.is_live(audio_ms):
-                            self._somebody_speaks = True
+                            self._somebody_speaks = not self._input_over
                             self._interrupt()
                     case SpeechStopped():
                         self._quiet_since = trio.current_time()
