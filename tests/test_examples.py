@@ -35,6 +35,7 @@ SAYS = {
 }
 
 SAYS_BY_VOICE = {
+    "voice_with_agent.py": ["tool call: get_weather", "agent: The weather in Boston is sunny", "s of speech in "],
     "voice_pipeline.py": [
         "[turn_started]",
         "agent: You said: what is the weather",
