@@ -43,7 +43,7 @@ def local_server(**options: Any) -> Iterator[LocalServer]:
 def _run(options: dict[str, Any], started: Future[Running], failures: list[BaseException]) -> None:
     try:
         trio.run(_serve, options, started)
-    except BaseException as error:
+    except BaseException as error:  # noqa: ASYNC103 - the other thread raises it
         if started.done():
             failures.append(error)
         else:
