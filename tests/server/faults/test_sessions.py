@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,15 +47,24 @@ class Echo:
         await answer.say(f"You said {text}.")
 
 
+def open_sockets() -> set[str]:
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the one that the listing itself used
+            found.add(str(descriptor.readlink()))
+    return {target for target in found if target.startswith("socket:")}
+
+
 @asynccontextmanager
 async def serving(*faults: str, seed: int = 1, **options: Any) -> AsyncIterator[LocalServer]:
     tried.update(fault.partition(":")[0] for fault in faults)
     options = {"responder": Echo(), "stt": ScriptedSTT(["good morning"] * 9), "tts": ToneTTS(), **options}
-    before = trio.lowlevel.current_statistics().tasks_living
+    tasks, sockets = trio.lowlevel.current_statistics().tasks_living, open_sockets()
     with trio.fail_after(LIMIT_S):
         async with open_local_server(faults=faults, seed=seed, **options) as server:
             yield server
-    assert trio.lowlevel.current_statistics().tasks_living <= before, "tasks are left"
+    assert trio.lowlevel.current_statistics().tasks_living <= tasks, "tasks are left"
+    assert open_sockets() <= sockets
 
 
 @asynccontextmanager
