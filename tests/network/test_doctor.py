@@ -15,8 +15,9 @@ import pytest
 import trio
 import trustme
 
+from trio_codex import Endpoint
 from trio_codex.cli import _parser, doctor
-from trio_codex.diagnostics import Check, Examination, Finding, Report, Skip, examine
+from trio_codex.diagnostics import CHECKS, Check, Examination, Finding, Report, Skip, examine
 from trio_codex.diagnostics.doctor import _clock
 from trio_codex.errors import ConfigurationError
 from trio_codex.server import LocalServer, open_local_server
@@ -329,6 +330,15 @@ def test_a_report_for_others_names_nobody() -> None:
         "https://<host>:8443 is <address>, <address> at 12:30:45; proxy <address>:3128 (127.0.0.1:99); 3.11.7" in said
     )
     assert "~/roots.pem; <resource>.openai.azure.com" in said
+
+
+async def test_a_callable_that_gives_no_key() -> None:
+    def ask() -> str:
+        raise LookupError(KEY)
+
+    checks = [check for check in CHECKS if check.name in ("environment", "key")]
+    report = await examine(Endpoint.openai(), ask, checks=checks)
+    assert report["key"].what == "whoever was asked for the key raised LookupError"
 
 
 async def test_an_examination_may_be_cancelled() -> None:

@@ -34,7 +34,7 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def session_of(authority: trustme.CA) -> AsyncIterator[str]:
+async def session_of(authority: trustme.CA, transport: str | None = None) -> AsyncIterator[str]:
     """A session over TLS with `api.test`, whom only the proxy knows; gives its port."""
 
     async def script(line: Any) -> None:
@@ -43,7 +43,8 @@ async def session_of(authority: trustme.CA) -> AsyncIterator[str]:
     async with scripted_server(script, tls=tls(authority)) as server:
         port = server.url.split("/")[2].rpartition(":")[2]
         endpoint = Endpoint.custom(f"https://api.test:{port}/v1")
-        async with open_realtime_session(Agent(), endpoint=endpoint, api_key="sk-test-0123456789") as session:
+        key = "sk-test-0123456789"
+        async with open_realtime_session(Agent(), endpoint=endpoint, api_key=key, transport=transport) as session:
             await session.send_message("hello", respond=False)
             yield port
 
@@ -67,26 +68,27 @@ async def rest_server(authority: trustme.CA) -> AsyncIterator[Endpoint]:
 
 
 @pytest.mark.parametrize(
-    ("variable", "scheme", "asked"),
+    ("variable", "scheme", "asked", "transport"),
     [
-        ("HTTPS_PROXY", "http", "CONNECT"),
-        ("https_proxy", "http", "CONNECT"),
-        ("ALL_PROXY", "http", "CONNECT"),
-        ("all_proxy", "socks5", "SOCKS5"),
-        ("HTTPS_PROXY", "socks5h", "SOCKS5"),
+        ("HTTPS_PROXY", "http", "CONNECT", None),
+        ("https_proxy", "http", "CONNECT", None),
+        ("ALL_PROXY", "http", "CONNECT", "lean"),
+        ("all_proxy", "socks5", "SOCKS5", "lean"),
+        ("HTTPS_PROXY", "socks5h", "SOCKS5", None),
     ],
 )
 async def test_a_session_goes_through_the_proxy(
     variable: str,
     scheme: str,
     asked: str,
+    transport: str | None,
     proxy: ProxyProcess,
     authority: trustme.CA,
     bundle: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(variable, f"{scheme}://{proxy.place}")
-    async with session_of(authority) as port:
+    async with session_of(authority, transport) as port:
         assert proxy.asked() == f"{asked} api.test:{port}"
 
 

@@ -24,7 +24,7 @@ from trio_codex.credentials import Endpoint, KeySource, ca_bundle, find_key, res
 from trio_codex.diagnostics.findings import Finding, Outcome, Report, private_hosts
 from trio_codex.diagnostics.probe import Probe, probe_text_turn
 from trio_codex.diagnostics.reasons import skip_reason_for_error
-from trio_codex.errors import ConnectionFailed, RemoteProtocolError, ServerRefused, TrioCodexError
+from trio_codex.errors import ConfigurationError, ConnectionFailed, RemoteProtocolError, ServerRefused, TrioCodexError
 from trio_codex.events import ErrorInfo
 from trio_codex.http import Api, open_api
 from trio_codex.logs import get_logger
@@ -176,7 +176,12 @@ def _version(package: str) -> str:
 
 async def _key(about: Examination) -> str:
     endpoint = about.endpoint
-    key = await resolve_key(endpoint, about.api_key)
+    try:
+        key = await resolve_key(endpoint, about.api_key)
+    except TrioCodexError:
+        raise
+    except Exception as error:  # a callable's own
+        raise ConfigurationError(f"whoever was asked for the key raised {type(error).__name__}") from error
     search = find_key() if endpoint.ambient_keys and about.api_key is None and endpoint.key_source is None else None
     if search is not None and search.source:
         return f"from {search.source}"

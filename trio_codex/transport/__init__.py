@@ -23,9 +23,9 @@ MAX_MESSAGE = 64 * 1024 * 1024
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """Where to connect, with which headers (they hold the key, so they are not shown), in at most `timeout` seconds."""
+    """Where to connect, with which headers, in at most `timeout` seconds. Headers and query may hold a key, so they are not shown."""
 
-    url: str
+    url: str = attrs.field(repr=lambda url: repr(url.partition("?")[0]))
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     timeout: float = 10.0
 
