@@ -171,6 +171,35 @@ def test_the_least_that_can_be_heard_is_all_of_it() -> None:
     assert playback.interrupted(0.0) == [Heard("r", "a", 0, 0, 1.0)]
 
 
+# --- one answer of several ---------------------------------------------------------------------------------------------
+
+
+def two_answers() -> Playback:
+    playback = Playback()
+    for response_id, item_id in [("r1", "a"), ("r2", "b")]:
+        playback.received(response_id, item_id, 0, 1000 * MS, 10.0)
+        playback.completed(item_id, 0)
+    return playback
+
+
+def test_what_is_left_sounds_as_soon_as_the_first_is_cut_off() -> None:
+    playback = two_answers()
+    assert [(heard.item_id, heard.heard_ms) for heard in playback.interrupted(10.4, "r1")] == [("a", 400)]
+    assert cut(playback, 10.9) == [("b", 500)]
+
+
+def test_what_sounds_goes_on_when_a_later_one_is_cut_off() -> None:
+    playback = two_answers()
+    assert [(heard.item_id, heard.heard_ms) for heard in playback.interrupted(10.4, "r2")] == [("b", 0)]
+    assert cut(playback, 10.9) == [("a", 900)]
+
+
+def test_cutting_off_what_does_not_sound_changes_nothing() -> None:
+    playback = two_answers()
+    assert playback.interrupted(10.0005, "r3") == []
+    assert cut(playback, 10.9) == [("a", 900), ("b", 0)]
+
+
 # --- what is held back -------------------------------------------------------------------------------------------------
 
 
