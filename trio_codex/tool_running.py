@@ -20,6 +20,7 @@ import trio
 
 from trio_codex.agent import HANDOFF_DONE, HANDOFF_FAILED, Agent, Guardrail, resolve_instructions
 from trio_codex.errors import LocalProtocolError, ToolError
+from trio_codex.hosted import HostedMcp
 from trio_codex.logs import get_logger
 from trio_codex.protocol import (
     Briefing,
@@ -110,14 +111,18 @@ class Approvals:
 
     async def refusal(self, call: ToolCall, tool: Tool) -> str | None:
         """Wait until the call is decided, by somebody or by its deadline: None, or the text for the model if it may not run."""
-        approval = self._waiting[call.call_id] = _Approval(approved=tool.approval_default == "approve")
-        self._ask(call, tool)
+        return await self.decision(call.call_id, tool, partial(self._ask, call, tool))
+
+    async def decision(self, call_id: str, tool: Tool | HostedMcp, ask: Callable[[], None]) -> str | None:
+        """The same for any call, under the rules of `tool`; `ask` tells the user that it waits."""
+        approval = self._waiting[call_id] = _Approval(approved=tool.approval_default == "approve")
+        ask()
         try:
             limit = tool.approval_timeout
             with trio.move_on_after(limit) if limit is not None else trio.CancelScope():
                 await approval.decided.wait()
         finally:
-            del self._waiting[call.call_id]
+            del self._waiting[call_id]
         return None if approval.approved else approval.message
 
 

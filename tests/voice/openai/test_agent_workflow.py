@@ -284,14 +284,42 @@ async def test_an_agent_as_a_tool(serving: Any) -> None:
     assert given(service.asked[2])[-1] == ("output", "Roses are red.")
 
 
-async def test_tools_of_the_api_that_need_approval_are_refused(serving: Any) -> None:
-    async with serving(*scripts(HELLO)) as service:
-        asks = Agent(tools=[HostedMcp(server_label="docs", server_url="https://docs.example")])
-        with pytest.raises(ConfigurationError, match="require_approval='never'"):
-            await turn(workflow(service, asks))
-        free = Agent(tools=[HostedMcp(server_label="docs", server_url="https://x.example", require_approval="never")])
-        await turn(workflow(service, free))
-    assert service.asked[0].json["tools"][0]["server_label"] == "docs"
+def asks_for_approval(label: str) -> list[dict[str, Any]]:
+    item = {"type": "mcp_approval_request", "id": "mcpr_1", "server_label": label, "name": "search", "arguments": "{}"}
+    return [{"type": "response.output_item.done", "item": item}]
+
+
+@pytest.mark.parametrize(
+    ("label", "decide", "approved"), [("docs", True, True), ("docs", False, False), ("x", None, False)]
+)
+async def test_calls_that_the_api_makes(serving: Any, label: str, decide: bool | None, approved: bool) -> None:
+    docs = HostedMcp(server_label="docs", server_url="https://docs.example", authorization="secret")
+    asked: list[SessionEvent] = []
+
+    def on_event(event: SessionEvent) -> None:
+        if isinstance(event, ToolApprovalRequiredEvent):
+            asked.append(event)
+            decided.start_soon(answer)
+
+    async def answer() -> None:
+        mind.approve("mcpr_1") if decide else mind.reject("mcpr_1")
+
+    async with (
+        serving(*scripts(answers.answer(asks_for_approval(label)), HELLO)) as service,
+        trio.open_nursery() as decided,
+    ):
+        mind = workflow(service, Agent(tools=[docs]), on_event=on_event)
+        assert await turn(mind) == "Hello."
+        await turn(mind, "And?")
+    assert service.asked[0].json["tools"] == [
+        {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example", "authorization": "secret"}
+    ]
+    assert service.asked[1].json["input"][1:] == [
+        asks_for_approval(label)[0]["item"],
+        {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": approved},
+    ]
+    assert given(service.asked[2]) == [("user", "Hi."), ("assistant", "Hello."), ("user", "And?")]
+    assert len(asked) == (decide is not None)
 
 
 # --- handoffs ------------------------------------------------------------------------------------------------------------

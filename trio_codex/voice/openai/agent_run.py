@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -17,7 +18,7 @@ import trio
 from trio_codex.agent import Agent
 from trio_codex.errors import ConfigurationError, ConnectionFailed, VoiceError
 from trio_codex.events import SessionEvent, ToolApprovalRequiredEvent, Usage
-from trio_codex.hosted import HostedMcp
+from trio_codex.hosted import HostedTool
 from trio_codex.http import Api
 from trio_codex.logs import get_logger
 from trio_codex.protocol import (
@@ -46,7 +47,7 @@ from trio_codex.tool_running import (
 from trio_codex.tools import CANCELLED, Tool
 from trio_codex.voice.models import Send, Transcript
 from trio_codex.voice.openai.client import answer, told
-from trio_codex.voice.openai.dialogue import Dialogue, Effect, Say, StopAnswer
+from trio_codex.voice.openai.dialogue import AskApproval, Dialogue, Effect, Say, StopAnswer
 from trio_codex.voice.openai.responses import read_event, read_items, request_body, usage_of
 
 __all__ = ["Mind", "Run"]
@@ -127,9 +128,7 @@ class Run:
         self._failure = None
         try:
             dialogue.begin(str(transcript))
-            briefing = await brief(dialogue.agent, mind.context)
-            _check(briefing)
-            dialogue.brief(briefing)
+            dialogue.brief(await brief(dialogue.agent, mind.context))
             async with trio.open_nursery() as self._turn:
                 self._words, words = trio.open_memory_channel[str](math.inf)  # one turn's words at most
                 self._turn.start_soon(self._say, words, send, name="agent's words")
@@ -141,8 +140,8 @@ class Run:
             if self._failure is None:
                 dialogue.finish()
         finally:
-            mind.answering = False
             self._report(dialogue.interrupt)  # which does nothing to a turn that is finished
+            mind.answering = False
         if self._failure is not None:
             raise self._failure
 
@@ -227,16 +226,21 @@ class Run:
                     self._turn.start_soon(self._prepare, call, name=f"handoff {call.name}")
                 case StartCheck():
                     self._turn.start_soon(self._check, effect, name=f"guardrail {effect.guardrail.name}")
+                case AskApproval():
+                    self._turn.start_soon(self._approve, effect, name=f"approval of {effect.name}")
                 case StopAnswer():
                     self._stream.cancel(reason="a guardrail tripped")
         self._changed.unpark_all()
 
     def _report(self, effects: Callable[[], list[Effect]]) -> None:
-        """What a task has to tell; what the user's `on_event` raises then is a failure of the turn."""
+        """What a task has to tell; what the user's `on_event` raises then is a failure of the turn, if there is one."""
         try:
             self._perform(effects())
         except Exception as error:
-            self._fail(error)
+            if not self._mind.answering:
+                _log.exception("on_event raised between two turns")
+            else:
+                self._fail(error)
 
     async def _run_tool(self, call: ToolCall) -> None:
         assert call.tool is not None
@@ -249,11 +253,23 @@ class Run:
         self._report(lambda: self._dialogue.tool_ended(call.call_id, output, respond=tool.respond))
 
     async def _prepare(self, call: ToolCall) -> None:
-        prepared = await prepare_handoff(call, self._mind.context, _check)
+        prepared = await prepare_handoff(call, self._mind.context, lambda target: None)
         if isinstance(prepared, str):
             self._report(lambda: self._dialogue.handoff_failed(call.call_id, prepared))
         else:
             self._report(lambda: self._dialogue.handoff_prepared(call.call_id, prepared))
+
+    async def _approve(self, asked: AskApproval) -> None:
+        """Ask the user about a call that the API wants to make."""
+        tool = HostedTool(asked.name, asked.server.name)
+        event = ToolApprovalRequiredEvent(asked.agent, tool, asked.request_id, asked.arguments)
+        try:
+            ask = partial(self._mind.emit, event)
+            refusal = await self._mind.approvals.decision(asked.request_id, asked.server, ask)
+        except Exception as error:  # of the user's `on_event`
+            self._fail(error)
+        else:
+            self._report(lambda: self._dialogue.approved(asked.request_id, approve=refusal is None))
 
     async def _check(self, check: StartCheck) -> None:
         verdict = await judge(check.guardrail, check.text, self._mind.context, check.agent)
@@ -264,20 +280,9 @@ class Run:
 
     async def _think(self, briefing: Briefing, items: Sequence[Item]) -> Reply:
         """Have another agent answer, beside the conversation."""
-        _check(briefing)
         with told(f"the agent {briefing.agent.name}"):
             body = self._body(briefing, [unstructure(item) for item in items])
             response = (await self._api.request("POST", "responses", json=body)).json()
             found = read_items(response)
         words = [part.text or "" for item in found if isinstance(item, AssistantMessage) for part in item.content]
         return Reply("".join(words), b"", str(response.get("status")), usage_of(response) or Usage(), tuple(found))
-
-
-def _check(briefing: Briefing) -> None:
-    """Raise ConfigurationError for what only a session can do."""
-    for tool in briefing.tools:
-        if isinstance(tool, HostedMcp) and tool.require_approval != "never":
-            raise ConfigurationError(
-                f"agent {briefing.agent.name!r}: calls of {tool.name!r} may need approval, which a text workflow cannot ask for; "
-                "give it require_approval='never'"
-            )

@@ -37,8 +37,7 @@ class AgentWorkflow:
     "low"}}`). `on_event`, sync and quick, is given ToolStartEvent, HandoffEvent, UsageEvent and the other events of sessions that apply.
 
     The conversation is kept in `history` over turns and runs, with what was heard of answers that were cut short; `current_agent` is who
-    answers next. One turn at a time. `timeout` is how many seconds the service may be silent. Raises ConfigurationError for tools of the
-    API that need approval, which only a session can ask for.
+    answers next. One turn at a time. `timeout` is how many seconds the service may be silent.
     """
 
     def __init__(
@@ -74,11 +73,11 @@ class AgentWorkflow:
         return self._mind.dialogue.history
 
     def approve(self, call_id: str) -> None:
-        """Let a tool run that waits for approval (ToolApprovalRequiredEvent). Raises LocalProtocolError when none waits under this id."""
+        """Let a call be made that waits for approval (ToolApprovalRequiredEvent). Raises LocalProtocolError when none waits so named."""
         self._mind.approvals.decide(call_id, approved=True)
 
     def reject(self, call_id: str, message: str | None = None) -> None:
-        """Do not let it run; `message` is what the model reads instead. Raises LocalProtocolError when none waits under this id."""
+        """Do not let it be made; `message` is what the model reads instead. Raises LocalProtocolError when none waits under this id."""
         self._mind.approvals.decide(call_id, approved=False, message=message)
 
     def at(self, endpoint: Endpoint | None, api_key: KeySource | None) -> AgentWorkflow:

@@ -41,6 +41,7 @@ class Book:
 
     entries: list[Entry] = attrs.field(factory=list)
     outputs: dict[str, str] = attrs.field(factory=dict)
+    approvals: dict[str, bool] = attrs.field(factory=dict)  # of calls that the API makes, by the ids of their requests
 
     def condense(self, start: int) -> None:
         """Keep what was said, called and given back from here on, and not how the API says it."""
@@ -74,6 +75,9 @@ class Book:
             yield {"type": "function_call_output", "call_id": call.call_id, "output": output}
         elif entry.raw is not None:
             yield dict(entry.raw)
+            if entry.id in self.approvals:
+                approve = self.approvals[entry.id]
+                yield {"type": "mcp_approval_response", "approval_request_id": entry.id, "approve": approve}
         elif text := entry.text if entry.heard is None else entry.heard:
             yield {"type": "message", "role": entry.role, "content": text}
 

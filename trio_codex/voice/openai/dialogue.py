@@ -29,6 +29,7 @@ from trio_codex.events import (
     ToolStartEvent,
     UsageEvent,
 )
+from trio_codex.hosted import HostedMcp
 from trio_codex.protocol import (
     FEEDBACK,
     NOT_COMPLETED,
@@ -38,6 +39,7 @@ from trio_codex.protocol import (
     Emit,
     FunctionCall,
     Guarded,
+    McpApprovalRequest,
     PrepareHandoff,
     StartCheck,
     StartTool,
@@ -64,7 +66,7 @@ from trio_codex.voice.openai.responses import (
     usage_of,
 )
 
-__all__ = ["Dialogue", "Effect", "Say", "StopAnswer"]
+__all__ = ["AskApproval", "Dialogue", "Effect", "Say", "StopAnswer"]
 
 
 @attrs.frozen
@@ -79,7 +81,18 @@ class StopAnswer:
     """Give up the answer that is coming."""
 
 
-Effect: TypeAlias = Say | StopAnswer | Emit | StartTool | CancelTool | PrepareHandoff | StartCheck
+@attrs.frozen
+class AskApproval:
+    """Ask whether the API may make this call; report to `approved`."""
+
+    request_id: str
+    server: HostedMcp
+    agent: Agent
+    name: str
+    arguments: str
+
+
+Effect: TypeAlias = Say | StopAnswer | AskApproval | Emit | StartTool | CancelTool | PrepareHandoff | StartCheck
 
 
 @attrs.define
@@ -266,6 +279,8 @@ class Dialogue:
                     self._called(answer, call, item)
             case str(kind):
                 self._book.entries.append(Entry(str(item.get("id")), kind, raw=item))
+                if kind == "mcp_approval_request":
+                    self._asks_approval(answer, structure(dict(item), McpApprovalRequest))
             case _:
                 raise RemoteProtocolError("required field missing", path="$.item.type")
 
@@ -380,6 +395,24 @@ class Dialogue:
             self._output(call_id, UNKNOWN_TOOL.format(name=call.name))
         else:
             self._effects.append(StartTool(call))
+
+    def _asks_approval(self, answer: _Answer, item: McpApprovalRequest) -> None:
+        """The API wants to make a call; of a server that nobody knows it may not."""
+        request_id = item.id
+        answer.begun = answer.wanted = True
+        server = answer.briefing.find_hosted(item.server_label)
+        if server is None:
+            self._book.approvals[request_id] = False
+            return
+        answer.calls.add(request_id)
+        self._effects.append(AskApproval(request_id, server, answer.briefing.agent, item.name, item.arguments))
+
+    def approved(self, request_id: str, *, approve: bool) -> list[Effect]:
+        """It was decided whether the API may make a call."""
+        self._book.approvals[request_id] = approve
+        if self._answer is not None:
+            self._answer.calls.discard(request_id)
+        return self._take()
 
     def tool_ended(self, call_id: str, output: str, *, respond: bool = True) -> list[Effect]:
         """A call is over; this is the text for the model."""
