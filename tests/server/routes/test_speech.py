@@ -73,6 +73,13 @@ async def test_sound_comes_while_it_is_made_and_stops_with_its_listener() -> Non
         assert tts.said == ["One two."]
 
 
+@pytest.mark.parametrize(("form", "length"), [("wav", 44), ("pcm", 0)])
+async def test_a_text_that_makes_no_sound(form: str, length: int) -> None:
+    async with speaking(ToneTTS(ms_per_character=0)) as (http, url):
+        answer = await http.post(url, json={**ORDER, "response_format": form})
+        assert (answer.status_code, len(answer.content)) == (200, length)
+
+
 async def test_speed_is_the_engine_s() -> None:
     async with speaking() as (http, url):
         answer = await http.post(url, json={**ORDER, "response_format": "pcm", "speed": 2, "instructions": None})
@@ -136,6 +143,19 @@ async def test_a_voice_that_fails_later_cuts_the_body_off() -> None:
     async with speaking(Hoarse(after=2)) as (http, url):
         with pytest.raises(httpx.RemoteProtocolError):
             await http.post(url, json={**ORDER, "response_format": "pcm"})
+
+
+async def test_a_defect_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Defective(ToneTTS):
+        def speak(self, text: str, **_: Any) -> Any:
+            raise ValueError("a secret")
+
+    async with speaking(Defective()) as (http, url):
+        answer = await http.post(url, json=ORDER)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
+        assert "secret" not in answer.text
+        assert answer.headers["x-request-id"]
+    assert "a request failed" in caplog.text
 
 
 async def test_one_request_too_many_is_refused() -> None:

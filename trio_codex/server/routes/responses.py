@@ -81,8 +81,6 @@ async def _make(service: Service, asked: AnswerRequest, response: TextResponse, 
         await service.engines.responder.respond(asked, answer)
     except Exhausted:
         await tell(response.close())
-    except (OSError, trio.BrokenResourceError):
-        raise
     except Exception as error:
         logger.exception("the responder failed")
         await tell(response.fail(f"The responder failed ({type(error).__name__})."))

@@ -52,10 +52,8 @@ async def create_speech(service: Service, request: Request) -> Response:
         raise wrong_value("stream_format", f"'sse' is not supported by the model '{order['model']}'.")
 
     async def make(body: Body) -> None:
-        mouth = _Mouth(body, order, as_events)
+        mouth = _Mouth(body, order, as_events, _endless_wav_header() if form == "wav" else b"")
         with service.working():
-            if form == "wav":
-                await mouth.write(_endless_wav_header())
             await _say(service, order, mouth)
         await mouth.end()
 
@@ -67,26 +65,30 @@ async def _say(service: Service, order: dict[str, Any], mouth: _Mouth) -> None:
     for sentence in sentences(order["input"]):
         async with service.engines.tts.speak(sentence, voice=voice, speed=order.get("speed") or 1.0) as speech:
             async for pcm in speech:
-                await mouth.write(pcm)
-                mouth.spoken_bytes += len(pcm)
+                await mouth.say(pcm)
 
 
 @attrs.define
 class _Mouth:
-    """Where the sound goes: as it is, or as events."""
+    """Where the sound goes: as it is, or as events. What it begins with goes with the first of it, for until then all may fail."""
 
     body: Body
     order: dict[str, Any]
     as_events: bool
+    beginning: bytes
     spoken_bytes: int = 0
 
-    async def write(self, sound: bytes) -> None:
+    async def say(self, pcm: bytes) -> None:
+        self.spoken_bytes += len(pcm)
+        sound, self.beginning = self.beginning + pcm, b""
         if self.as_events:
             await self.body.event({"type": "speech.audio.delta", "audio": b64encode_as_string(sound)})
         else:
             await self.body.write(sound)
 
     async def end(self) -> None:
+        if self.beginning or not self.body.begun:
+            await self.say(b"")
         if not self.as_events:
             return
         spoken = tokens_spoken(AudioFormat.PCM16.duration_ms(self.spoken_bytes))
