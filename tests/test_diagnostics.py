@@ -543,3 +543,30 @@ async def test_a_bad_ca_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> 
     monkeypatch.setenv("CODEX_CA_CERTIFICATE", str(tmp_path / "none.pem"))
     with trio.fail_after(5), pytest.raises(ConfigurationError, match=r"none\.pem"):
         await probe_text_turn(endpoint=Endpoint.custom("https://127.0.0.1:1/v1"))
+
+
+@pytest.mark.parametrize(
+    ("probe", "fault", "advice"),
+    [
+        (
+            Probe("probe_failed", "m", error=ErrorInfo("invalid_request_error", "No.", code="model_not_found")),
+            "account",
+            "model",
+        ),
+        (Probe("upstream_server_error", "m", "sess_1", error=ErrorInfo("server_error", "Oh.")), "service", "try again"),
+        (Probe("timeout", "m", error=ErrorInfo("timeout", "nothing came")), "service", "in time"),
+        (Probe("connect_failed", "m", error=ConnectionFailed("no", status=401)), "account", "API key"),
+        (Probe("probe_failed", "m", error=ConnectionLost(1006)), "network", "new session"),
+        (Probe("probe_failed", "m"), "program", ""),
+    ],
+)
+def test_a_failure_says_what_to_do(probe: Probe, fault: str, advice: str) -> None:
+    failure = probe.failure
+    assert failure
+    assert failure.fault == fault
+    assert advice in failure.advice
+    assert failure.session_id == probe.session_id
+
+
+def test_what_is_ok_has_no_failure() -> None:
+    assert Probe("ok", "m").failure is None

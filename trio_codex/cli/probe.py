@@ -33,6 +33,8 @@ async def run(options: argparse.Namespace) -> int:
     reason = skip_reason_for_error(probe)
     if not probe.ok:
         print(format_probe_failure(probe), file=sys.stderr)
+    if (failure := probe.failure) is not None and failure.advice:
+        print(f"What to do: {failure.advice}", file=sys.stderr)
     if options.json:
         print(json.dumps(_facts(probe, reason), ensure_ascii=False))
     elif reason is not None:

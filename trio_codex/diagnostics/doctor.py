@@ -22,10 +22,9 @@ import trio
 from trio_codex.audio import RATE, encode_wav
 from trio_codex.credentials import Endpoint, KeySource, ca_bundle, find_key, resolve_key, ssl_context
 from trio_codex.diagnostics.findings import Finding, Outcome, Report, private_hosts
-from trio_codex.diagnostics.probe import Probe, probe_text_turn
+from trio_codex.diagnostics.probe import probe_text_turn
 from trio_codex.diagnostics.reasons import skip_reason_for_error
 from trio_codex.errors import ConfigurationError, ConnectionFailed, RemoteProtocolError, ServerRefused, TrioCodexError
-from trio_codex.events import ErrorInfo
 from trio_codex.http import Api, open_api
 from trio_codex.logs import get_logger
 from trio_codex.proxies import Proxy, find_proxy
@@ -292,25 +291,10 @@ async def _realtime(about: Examination) -> str:
     probe = await probe_text_turn(model=about.model, endpoint=about.endpoint, api_key=about.api_key)
     if probe.session_id:
         about.details["session_id"] = probe.session_id
-    if not probe.ok:
+    if (failure := probe.failure) is not None:
         about.details |= {"kind": probe.kind, "skip_reason": skip_reason_for_error(probe)}
-        raise _refusal(probe)
+        raise failure
     return f"{probe.model} answered in {time.perf_counter() - began:.1f} s ({len(probe.events)} events)"
-
-
-def _refusal(probe: Probe) -> TrioCodexError:
-    """What a probe met, as the error that says what to do."""
-    match probe.error:
-        case ErrorInfo() as error if probe.kind == "timeout":
-            return ServerRefused(f"{probe.model}: {error.message}", code="timeout", session_id=probe.session_id)
-        case ErrorInfo() as error:
-            return ServerRefused(
-                f"{probe.model}: {error.message}", type=error.type, code=error.code, session_id=probe.session_id
-            )
-        case None:
-            return ServerRefused(f"{probe.model} did not answer", session_id=probe.session_id)
-        case error:
-            return error
 
 
 async def _stt(about: Examination, api: Api) -> str:

@@ -17,7 +17,7 @@ import trio
 
 from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.diagnostics.reasons import extract_session_id
-from trio_codex.errors import ConfigurationError, ConnectionFailed, ConnectionLost
+from trio_codex.errors import ConfigurationError, ConnectionFailed, ConnectionLost, ServerRefused, TrioCodexError
 from trio_codex.events import ErrorInfo
 from trio_codex.transport import Connector, Transport
 from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
@@ -54,6 +54,19 @@ class Probe:
     def ok(self) -> bool:
         """Whether the service answered."""
         return self.kind == "ok"
+
+    @property
+    def failure(self) -> TrioCodexError | None:
+        """What went wrong as an error, with whose fault it is and what to do; None if it is ok."""
+        if self.ok:
+            return None
+        if isinstance(self.error, TrioCodexError):
+            return self.error
+        error = self.error or ErrorInfo("error", "it did not answer")
+        code = "timeout" if self.kind == "timeout" else error.code
+        return ServerRefused(
+            f"{self.model}: {error.message}", type=error.type, code=code, param=error.param, session_id=self.session_id
+        )
 
 
 async def probe_text_turn(
