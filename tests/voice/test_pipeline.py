@@ -87,6 +87,20 @@ async def test_a_workflow_that_has_no_on_start_does_not_greet() -> None:
     assert found.result.text == "yes indeed"
 
 
+async def test_a_workflow_may_give_what_it_says() -> None:
+    class Giving:
+        def on_start(self) -> list[str]:
+            return ["Hello.", "Well?"]
+
+        async def run(self, transcript: Transcript) -> AsyncIterator[str]:
+            yield f"{transcript}, "
+            yield f"{transcript.text}!"
+
+    found = await course(pipeline(Giving(), stt=StreamingSTT("yes")), paced(silence(2000), tone(300), silence(300)))
+    assert found.names == [*TURN, *TURN, "session_ended"]
+    assert found.result.text == "Hello.\nWell?\nyes, yes!"
+
+
 async def test_a_stream_that_is_over_at_once() -> None:
     async with StreamedAudioInput() as audio:
         pass

@@ -15,7 +15,7 @@ import trio
 from trio_codex.errors import ConfigurationError
 from trio_codex.voice.models import Heard, SpeechStopped, STTModel, STTSettings, Transcript
 from trio_codex.voice.stages import Stage
-from trio_codex.voice.turns import Cutter, Detector, Utterance, detector_for
+from trio_codex.voice.turns import Cut, Cutter, Detector, Utterance, detector_for
 
 __all__ = ["Listening", "listening"]
 
@@ -71,29 +71,30 @@ class Listening(Stage[bytes, Heard]):
     async def _with_us(self, receive: trio.MemoryReceiveChannel[bytes], send: trio.MemorySendChannel[Heard]) -> None:
         cutter = Cutter(self._detector() if self._detector is not None else detector_for(self._settings.turn_detection))
         spoken, to_transcribe = trio.open_memory_channel[bytes](_UTTERANCES)
+        utterance = bytearray()
 
-        async def transcribe() -> None:
-            async for pcm in to_transcribe:
-                await send.send(await self._transcribe(pcm))
+        async def take(cuts: list[Cut]) -> None:
+            for cut in cuts:
+                if isinstance(cut, Utterance):
+                    utterance.extend(cut.pcm)
+                    continue
+                await send.send(cut)
+                if isinstance(cut, SpeechStopped):
+                    await spoken.send(bytes(utterance))
+                    utterance.clear()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(transcribe, name="voice transcription")
+            nursery.start_soon(self._transcribe_all, to_transcribe, send, name="voice transcription")
             with spoken:
-                utterance = bytearray()
-                over = False
-                while not over:
-                    try:
-                        cuts = cutter.feed(await receive.receive())
-                    except trio.EndOfChannel:
-                        cuts, over = cutter.finish(), True
-                    for cut in cuts:
-                        if isinstance(cut, Utterance):
-                            utterance += cut.pcm
-                            continue
-                        await send.send(cut)
-                        if isinstance(cut, SpeechStopped):
-                            await spoken.send(bytes(utterance))
-                            utterance.clear()
+                async for pcm in receive:
+                    await take(cutter.feed(pcm))
+                await take(cutter.finish())
+
+    async def _transcribe_all(
+        self, utterances: trio.MemoryReceiveChannel[bytes], send: trio.MemorySendChannel[Heard]
+    ) -> None:
+        async for pcm in utterances:
+            await send.send(await self._transcribe(pcm))
 
     async def _transcribe(self, pcm: bytes) -> Transcript:
         transcript = await self._model.transcribe(pcm, self._settings)

@@ -76,7 +76,10 @@ async def say(given: Any, send: Send) -> None:
 
 
 class Answering(Stage[Transcript, str]):
-    """The stage that runs a workflow; the pipeline finds the workflow's optional methods here."""
+    """The stage that runs a workflow; the pipeline finds the workflow's optional methods here.
+
+    Its `run` and `on_start` may also give what the function of a SimpleWorkflow may, in the place of sending it.
+    """
 
     def __init__(self, workflow: Workflow) -> None:
         if not callable(getattr(workflow, "run", None)):
@@ -87,7 +90,7 @@ class Answering(Stage[Transcript, str]):
     async def _answer(self, receive: trio.MemoryReceiveChannel[Transcript], send: trio.MemorySendChannel[str]) -> None:
         speak = _speaking_to(send)
         async for transcript in receive:
-            await self._workflow.run(transcript, speak)
+            await say(await evaluate(self._workflow.run, transcript, speak), speak)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Answering]:
@@ -110,7 +113,7 @@ class Answering(Stage[Transcript, str]):
 
         async def greet(send: Send) -> None:
             try:
-                await on_start(send)
+                await say(await evaluate(on_start, send), send)
             except trio.BrokenResourceError:
                 raise
             except Exception:
