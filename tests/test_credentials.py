@@ -1,4 +1,4 @@
-"""Which key is found where, and which may go where: SEED_BEHAVIOUR section 1 and API.md, Environment."""
+"""Which key is found where, and which may go where."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from trio_codex import credentials
-from trio_codex.credentials import Endpoint, KeySource, Secret, find_key, resolve_key
+from trio_codex.credentials import Endpoint, KeySource, Secret, find_key, resolve_key, store_key
 from trio_codex.errors import ConfigurationError
 
 OPENAI = Endpoint.openai()
@@ -265,3 +265,49 @@ def test_the_search_shows_no_key(home: Path) -> None:
     search = find_key({"HOME": str(home), "OPENAI_API_KEY": "hunter2"})
     assert "hunter2" not in repr(search)
     assert search.looked_at[-1] == "OPENAI_API_KEY (found)"
+
+
+# --- storing one ---
+
+
+def test_a_stored_key_is_found(tmp_path: Path) -> None:
+    environ = {"CODEX_HOME": str(tmp_path / "new" / "home")}
+    file = store_key(Secret("sk-stored-key"), environ)
+    assert file == tmp_path / "new" / "home" / "auth.json"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert [entry.name for entry in file.parent.iterdir()] == ["auth.json"]
+    assert find_key(environ).key == Secret("sk-stored-key")
+
+
+def test_storing_keeps_what_else_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "auth.json"
+    file.write_text('{"auth_mode": "chatgpt", "tokens": {"account_id": "a"}, "OPENAI_API_KEY": null}')
+    file.chmod(0o644)
+    store_key("sk-stored-key", {"CODEX_HOME": str(tmp_path)})
+    assert json.loads(file.read_text()) == {
+        "auth_mode": "apikey",
+        "tokens": {"account_id": "a"},
+        "OPENAI_API_KEY": "sk-stored-key",
+    }
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", ["{broken", "[]"])
+def test_what_is_no_credentials_file_is_replaced(content: str, tmp_path: Path) -> None:
+    (tmp_path / "auth.json").write_text(content)
+    store_key("sk-stored-key", {"CODEX_HOME": str(tmp_path)})
+    assert find_key({"CODEX_HOME": str(tmp_path)}).key == Secret("sk-stored-key")
+
+
+def test_what_is_not_stored(tmp_path: Path) -> None:
+    environ = {"CODEX_HOME": str(tmp_path)}
+    for key, said in ((" ", "blank"), ("two words", "no key has")):
+        with pytest.raises(ConfigurationError, match=said):
+            store_key(key, environ)
+    (tmp_path / "auth.json.tmp").write_text("somebody writes")
+    with pytest.raises(ConfigurationError, match=r"auth\.json\.tmp: File exists"):
+        store_key("sk-stored-key", environ)
+    (tmp_path / "config.toml").write_text('cli_auth_credentials_store = "keyring"')
+    with pytest.raises(ConfigurationError, match="keyring"):
+        store_key("sk-stored-key", environ)
+    assert not (tmp_path / "auth.json").exists()

@@ -35,6 +35,7 @@ __all__ = [
     "find_key",
     "resolve_key",
     "ssl_context",
+    "store_key",
 ]
 
 _log = get_logger("credentials")
@@ -210,6 +211,44 @@ def _key_in(content: bytes) -> str | _Unusable:
     if not isinstance(key, str) or not key.strip():
         return _Unusable("holds no API key")
     return key
+
+
+def store_key(key: str | Secret, environ: Mapping[str, str] | None = None) -> Path:
+    """Store an API key in `auth.json`, readable by its owner alone, and give the file; what else stands in it is kept. Blocks.
+
+    A reader sees the old file or the new one, never half of one. Raises ConfigurationError for what is no key, where stored keys are
+    not looked at (keyring), and when the file cannot be written or is being written by somebody else.
+    """
+    environ = os.environ if environ is None else environ
+    text = _key(key.reveal() if isinstance(key, Secret) else key, "the key to store")
+    folder, _ = _codex_home(environ)
+    if text is None or _uses_keyring(folder / "config.toml"):
+        reason = "it is blank" if text is None else "cli_auth_credentials_store=keyring, so auth.json would be ignored"
+        raise ConfigurationError(f"the key is not stored: {reason}")
+    file, draft = folder / "auth.json", folder / "auth.json.tmp"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        content = orjson.dumps({**_stored_object(file), "auth_mode": "apikey", "OPENAI_API_KEY": text.reveal()})
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fsync(descriptor)
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the key is not stored: {error.filename or file}: {error.strerror}") from None
+    return file
+
+
+def _stored_object(file: Path) -> dict[str, Any]:
+    try:
+        stored = orjson.loads(file.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _uses_keyring(config: Path) -> bool:
