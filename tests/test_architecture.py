@@ -132,7 +132,7 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_importing_the_package_takes_less_than_a_tenth_of_a_second() -> None:
-    code = "import time; begin = time.perf_counter(); import trio_codex; print(time.perf_counter() - begin)"
+    code = "import time; begin = time.process_time(); import trio_codex; print(time.process_time() - begin)"  # others may be busy
     assert min(float(in_fresh_interpreter(code)) for _ in range(5)) < 0.1
 
 
