@@ -416,6 +416,15 @@ def test_settings_of_the_user_win_after_a_handoff_too() -> None:
     assert session["audio"] == {"output": {"voice": "sage"}}
 
 
+def test_an_agent_is_not_missed_its_voice_where_the_user_has_set_one() -> None:
+    driver = Driver(agent=high, settings=SessionSettings(voice="sage")).answering("r0")
+    driver.sounded("r0", "m", 20)
+    driver.done("r0")
+    session, driver = settings_of(driver, deep)
+    assert "audio" not in session
+    assert driver.log.all(Note) == []
+
+
 # --- handoffs by the program -------------------------------------------------------------------------------------------
 
 
@@ -459,6 +468,8 @@ def test_a_refused_change_of_agent_raises() -> None:
     (settled,) = step.settled
     assert settled.ticket == ticket
     assert isinstance(settled.error, ServerRefused)
+    assert str(settled.error) == "the agent stays Greeter: invalid_value"
+    assert (settled.error.code, settled.error.event_id) == ("invalid_value", sent)
     assert step.told == ["error"]
     assert driver.conversation.briefing.agent is greeter
     assert driver.message().types == ["conversation.item.create", "response.create"]
