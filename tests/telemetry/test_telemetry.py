@@ -234,6 +234,28 @@ async def test_optional_methods_are_kept(no_key_is_seen: Any, autojump_clock: An
     assert Mind.greeted
 
 
+async def test_models_that_are_opened_for_a_run_are_watched_in_it(no_key_is_seen: Any, autojump_clock: Any) -> None:
+    class Opened:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        @asynccontextmanager
+        async def open(self) -> AsyncIterator[Any]:
+            yield self.inner
+
+        async def transcribe(self, pcm: bytes, settings: STTSettings, /) -> Transcript:
+            raise AssertionError("it was not opened")
+
+        def speak(self, text: str, settings: TTSSettings, /) -> Any:
+            raise AssertionError("it was not opened")
+
+    collected = collecting(no_key_is_seen)
+    ears, mouth = collected.telemetry.stt(Opened(Ears())), collected.telemetry.tts(Opened(Mouth()))
+    async with VoicePipeline(Mind(), stt_model=ears, tts_model=mouth).run(AudioInput(b"\0\0" * 2400)) as result:
+        assert not [event async for event in result if isinstance(event, VoiceStreamEventError)]
+    assert set(collected.spans) == {"stt", "tts"}
+
+
 async def test_a_stream_is_a_span_for_each_turn(no_key_is_seen: Any, autojump_clock: Any) -> None:
     from trio_codex.voice.models import SpeechStarted, SpeechStopped
 
