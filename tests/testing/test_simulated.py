@@ -39,8 +39,8 @@ async def test_an_hour_and_nothing_grows(autojump_clock: MockClock) -> None:
             await caller.say(f"this is number {turns}")
             assert await caller.hear() == f"You said this is number {turns}."
             turns += 1
-            await trio.sleep(40)
-        assert turns > 60
+            await trio.sleep(90)
+        assert turns > 30
         assert len(session.history) == 2 * turns
         assert session.usage.responses == turns
 

@@ -60,7 +60,7 @@ Answering: TypeAlias = Responder | Callable[[AnswerRequest, Answer], Awaitable[N
 _SESSION_S: Final = 3600.0
 _PAUSE_S: Final = 0.5
 _SETTLED_S: Final = 3.0
-_QUIET_S: Final = 1.0
+_QUIET_S: Final = 2.0
 
 
 class SimulatedServer:
