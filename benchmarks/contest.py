@@ -52,15 +52,16 @@ def contest(
     cores = sorted(os.sched_getaffinity(0))
     client, server = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
     results = []
-    with _certificate() as certificate, _server(server, certificate) as (plain, tls, process):
+    with _certificate() as certificate, _server(server, certificate) as (plain, tls, voice, process):
         environ = os.environ | {"SSL_CERT_FILE": certificate.get("CERTIFICATE", "")}
         for key in scenarios:
             scenario = SCENARIOS[key]
             place = f"wss://127.0.0.1:{tls}" if scenario.tls else f"ws://127.0.0.1:{plain}"
+            url = f"http://127.0.0.1:{voice}/v1" if scenario.voice else f"{place}/v1/realtime?model=scripted"
             for repetition in range(min(repetitions, scenario.repetitions)):
                 for name, python in pythons.items():
-                    if CONTESTANTS[name].takes_part(key, paced=scenario.paced):
-                        run = Run(name, key, f"{place}/v1/realtime?model=scripted", client, effort)
+                    if CONTESTANTS[name].takes_part(key, paced=scenario.paced, voice=scenario.voice):
+                        run = Run(name, key, url, client, effort)
                         results.append(_perform(python, run, repetition, process, environ))
                         told(results[-1])
     return results
@@ -78,14 +79,14 @@ def _certificate() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _server(core: int | None, certificate: Mapping[str, str]) -> Iterator[tuple[int, int, int]]:
-    """The server's ports, without and with TLS, and its process id."""
+def _server(core: int | None, certificate: Mapping[str, str]) -> Iterator[tuple[int, int, int, int]]:
+    """The server's ports, without and with TLS and for voice, and its process id."""
     command = [sys.executable, "-m", "benchmarks.server", *([] if core is None else [str(core)])]
     environ = os.environ | dict(certificate)
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ) as process:
         assert process.stdout is not None
-        plain, tls = process.stdout.readline().split()
-        yield int(plain), int(tls), process.pid
+        plain, tls, voice = map(int, process.stdout.readline().split())
+        yield plain, tls, voice, process.pid
         process.communicate()
 
 

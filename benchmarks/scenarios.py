@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from benchmarks.client import Call, Client, Job
+from benchmarks.voice import VoiceClient, voice
 
 T = TypeVar("T")
 Figures = dict[str, float]
@@ -66,14 +67,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Something to do. `tls`: over TLS; `paced`: contestants that differ by their pacer take part as well. `repetitions`: at most."""
+    """Something to do. `tls`: over TLS; `paced`: contestants that differ by their pacer take part as well. `voice`: of voice pipelines.
+    `repetitions`: at most."""
 
     name: str
-    run: Callable[[Client, str, Effort], Awaitable[Figures]]
+    run: Callable[[Any, str, Effort], Awaitable[Figures]]
     title: str
     figures: Mapping[str, Figure]
     tls: bool = False
     paced: bool = False
+    voice: bool = False
     repetitions: int = 99
 
 
@@ -270,6 +273,11 @@ async def _memory(client: Client, effort: Effort) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
+async def voice_first_audio(client: VoiceClient, url: str, effort: Effort, *, first: int) -> Figures:
+    """From a recording to the first audio of a voice pipeline whose first sentence has so many characters."""
+    return await voice(client, url, max(1, effort.rounds // 40), first=first)
+
+
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
@@ -336,7 +344,14 @@ SCENARIOS: Final = {
             _wanted(_DUPLEX, p50=(5.0, None), p99=(5.0, None), cpu=(1.1, 1.5)),
             paced=True,
         ),
-        Scenario("capacity", capacity, "held by one core", {"sessions": Figure("", 1.0, 2.0, more=True)}, paced=True),
+        Scenario(
+            "capacity",
+            capacity,
+            "held by one core",
+            {"sessions": Figure("", 1.0, 2.0, more=True)},
+            paced=True,
+            repetitions=2,
+        ),
         Scenario("memory", idle_memory, "memory", _MEMORY),
         Scenario(
             "memory_many",
@@ -364,5 +379,16 @@ SCENARIOS: Final = {
         Scenario("tls_first_audio", first_audio, "TLS: connect to first audio", _DELAYS, tls=True),
         Scenario("tls_tool", tool_turnaround, "TLS: tool call to output", _DELAYS, tls=True),
         Scenario("tls_duplex", duplex, "TLS: all in duplex", _DUPLEX, tls=True, paced=True),
+        *(
+            Scenario(
+                f"voice_{first}",
+                partial(voice_first_audio, first=first),
+                f"voice pipeline, first sentence of {first} characters",
+                {"p50": Figure("ms", 2.0 if first == 15 else None)},
+                voice=True,
+                repetitions=2,
+            )
+            for first in (15, 25, 60, 120)
+        ),
     )
 }

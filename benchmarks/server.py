@@ -6,7 +6,7 @@ speech at once. After the output of a function call, the audio of the response c
 "count", how many pieces of the user's audio have come; all other audio carries when it was sent, see `frames`.
 
 Run as `python -m benchmarks.server [core]`, with the files of a certificate and its key in CERTIFICATE and KEY for TLS; writes its ports,
-without and with TLS, to standard output and ends with its standard input.
+without and with TLS and that of the voice pipeline's service, to standard output and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from itertools import count
 from typing import Any, Final
 
 from benchmarks.frames import DELTA_MS, SESSION, Answer, event, framed, item_frames
+from benchmarks.voice_server import Service
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DELTAS_PER_ANSWER: Final = 50
@@ -205,14 +206,15 @@ def _flood(answer: Answer, pieces: int, size: int) -> Iterator[bytes]:
     yield answer.ends()
 
 
-async def serve(announce: Callable[[int, int], None]) -> None:
+async def serve(announce: Callable[[int, int, int], None]) -> None:
     """Serve on ports that the system chooses until standard input ends."""
     loop = asyncio.get_running_loop()
     plain = await loop.create_server(Caller, "127.0.0.1", 0, backlog=512)
     tls = await loop.create_server(Caller, "127.0.0.1", 0, backlog=512, ssl=_tls()) if _tls() else plain
     over = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 1) else over.set())
-    announce(plain.sockets[0].getsockname()[1], tls.sockets[0].getsockname()[1])
+    voice = await loop.create_server(Service, "127.0.0.1", 0)
+    announce(*(each.sockets[0].getsockname()[1] for each in (plain, tls, voice)))
     await over.wait()
 
 

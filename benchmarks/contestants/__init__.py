@@ -11,7 +11,7 @@ class Contestant:
     """One library. `client` is a module and a name in it; `packages` are those whose versions are reported.
 
     `home`: those of one home share a virtual environment. `paced`: takes part only where pacing makes a difference. `only`: the
-    scenarios that it can do, if not all.
+    scenarios that it can do, if not all. `voice`: where its `benchmarks.voice.VoiceClient` is, if it has voice pipelines.
     """
 
     name: str
@@ -21,9 +21,12 @@ class Contestant:
     packages: tuple[str, ...]
     paced: bool = False
     only: frozenset[str] = frozenset()
+    voice: str | None = None
 
-    def takes_part(self, scenario: str, *, paced: bool) -> bool:
-        """Whether it does this scenario; `paced` is the scenario's."""
+    def takes_part(self, scenario: str, *, paced: bool, voice: bool) -> bool:
+        """Whether it does this scenario; `paced` and `voice` are the scenario's."""
+        if voice:
+            return self.voice is not None
         return (paced or not self.paced) and (not self.only or scenario in self.only)
 
 
@@ -37,6 +40,24 @@ LEAN: Final = "trio_codex lean"
 PACED: Final = "trio_codex lean, paced"
 """For whom something is asked."""
 
+_SPEECH: Final = frozenset(
+    f"{tls}{name}"
+    for tls in ("", "tls_")
+    for name in (
+        "receive",
+        "receive_long",
+        "send",
+        "send_long",
+        "first_audio",
+        "duplex_one",
+        "duplex",
+        "capacity",
+        "memory",
+        "memory_many",
+    )
+)
+"""What those can do that know of sockets and frames, and of no tools."""
+
 CONTESTANTS: Final = {
     contestant.name: contestant
     for contestant in (
@@ -45,14 +66,24 @@ CONTESTANTS: Final = {
             "benchmarks.contestants.session:LEAN",
             "trio_codex",
             _OURS,
-            (*_OUR_PACKAGES, "websockets"),
+            (*_OUR_PACKAGES, "websockets", "httpx"),
+            voice="benchmarks.contestants.pipeline:CLIENT",
         ),
         Contestant(
             AGENTS,
             "benchmarks.contestants.agents_session:CLIENT",
             "openai-agents",
-            ("openai-agents==0.24.*",),
+            ("openai-agents[voice]==0.24.*",),
             ("openai-agents", "openai", "websockets", "pydantic"),
+            voice="benchmarks.contestants.agents_pipeline:CLIENT",
+        ),
+        Contestant(
+            PACED,
+            "benchmarks.contestants.session:LEAN_PACED",
+            "trio_codex",
+            _OURS,
+            (*_OUR_PACKAGES, "websockets"),
+            paced=True,
         ),
         Contestant(
             "trio_codex trio-websocket",
@@ -60,6 +91,38 @@ CONTESTANTS: Final = {
             "trio_codex",
             _OURS,
             (*_OUR_PACKAGES, "trio-websocket", "wsproto"),
+        ),
+        Contestant(
+            "trio_codex trio-websocket, paced",
+            "benchmarks.contestants.session:TRIO_WEBSOCKET_PACED",
+            "trio_codex",
+            _OURS,
+            (*_OUR_PACKAGES, "trio-websocket", "wsproto"),
+            paced=True,
+        ),
+        Contestant(
+            "openai",
+            "benchmarks.contestants.openai_connection:CLIENT",
+            "openai",
+            ("openai[realtime]>=2",),
+            ("openai", "websockets", "pydantic"),
+            only=_SPEECH,
+        ),
+        Contestant(
+            "websockets on asyncio",
+            "benchmarks.contestants.websockets_asyncio:CLIENT",
+            "websockets",
+            ("websockets>=17", "trio>=0.31", "orjson>=3.10"),
+            ("websockets", "orjson"),
+            only=_SPEECH,
+        ),
+        Contestant(
+            "websockets on Trio",
+            "benchmarks.contestants.websockets_trio:CLIENT",
+            "websockets",
+            ("websockets>=17", "trio>=0.31", "orjson>=3.10"),
+            ("websockets", "trio", "orjson"),
+            only=_SPEECH,
         ),
     )
 }

@@ -158,9 +158,9 @@ class Run:
                 assert channel.statistics().tasks_waiting_send == channel.statistics().tasks_waiting_receive == 0
         if self.session is not None:
             shell = self.session._shell
-            outbox = shell.outgoing.statistics()
-            assert (outbox.open_send_channels, outbox.open_receive_channels) == (0, 0)
-            assert shell._room.statistics().tasks_waiting == 0
+            assert shell.outbox.closed
+            assert not shell.outbox.take_nowait()
+            assert shell.outbox.waiting == 0
             assert not shell._waiting
             assert not self.session._stream._busy
             assert not shell.speaker._busy

@@ -6,7 +6,7 @@ import trio
 from trio_codex import Agent, open_realtime_session
 from trio_codex.errors import ConnectionLost, LocalProtocolError
 from trio_codex.protocol import ConversationItemCreate, InputAudioBufferAppend, ResponseCreate
-from trio_codex.session.shell import ROOM
+from trio_codex.session.outbox import ROOM
 from trio_codex.testing import Line, scripted, scripted_session
 
 CLOCK = "virtual"
@@ -161,7 +161,7 @@ async def test_a_large_frame_has_more_time() -> None:
     async with scripted_session() as (session, line):
         started = trio.current_time()
         with line.deaf():
-            await session.send_message("x" * (4 * 1024 * 1024), respond=False)
+            await session.send_message("x" * (3 * 1024 * 1024), respond=False)
             with pytest.raises(ConnectionLost):
                 async for _ in session:
                     pass

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, cast, overload
 
 import orjson
 from pybase64 import b64encode_as_string
@@ -17,6 +17,7 @@ from pybase64 import b64encode_as_string
 from trio_codex.errors import LocalProtocolError, RemoteProtocolError
 from trio_codex.protocol.client_events import CLIENT_EVENTS, ClientEvent, InputAudioBufferAppend
 from trio_codex.protocol.convert import converter, structure_hook
+from trio_codex.protocol.quick import LONG, QUICK_DECODERS, QuickDecoder, long_audio
 from trio_codex.protocol.server_events import SERVER_EVENTS, ServerEvent
 from trio_codex.protocol.wire import Misfit, UnknownEvent
 
@@ -47,7 +48,9 @@ def decode_server_event(frame: str | bytes) -> ServerEvent:
 
     Raises RemoteProtocolError, whose `path` leads to the fault, if the frame breaks the protocol.
     """
-    event: ServerEvent = decode(frame, SERVER_DECODERS)
+    if len(frame) > LONG and type(frame) is str and (audio := long_audio(frame)) is not None:
+        return cast("ServerEvent", audio)
+    event: ServerEvent = decode(frame, SERVER_DECODERS, QUICK_DECODERS)
     return event
 
 
@@ -107,34 +110,41 @@ def unstructure(value: Any) -> Any:
 structure_unknown: Callable[[Any], Any] = structure_hook(UnknownEvent)
 SERVER_DECODERS: Decoders = {name: structure_hook(cls) for name, cls in SERVER_EVENTS.items()}
 CLIENT_DECODERS: Decoders = {name: structure_hook(cls) for name, cls in CLIENT_EVENTS.items()}
+NOTHING_QUICK: Mapping[str, QuickDecoder] = {}
 
 
-def decode(frame: str | bytes, decoders: Decoders) -> Any:
+def decode(frame: str | bytes, decoders: Decoders, quick: Mapping[str, QuickDecoder] = NOTHING_QUICK) -> Any:
     try:
-        body = parse(frame)
+        try:
+            body = orjson.loads(frame)
+        except ValueError:
+            body = parse_slowly(frame)
+        if type(body) is not dict:
+            raise Misfit.expected("an object", body)
         name = body.get("type")
-        return (decoders.get(name, structure_unknown) if type(name) is str else structure_unknown)(body)
+        if type(name) is not str:
+            return structure_unknown(looked_at(body, frame))
+        if name in quick and (event := quick[name](body)) is not None:
+            return event
+        return decoders.get(name, structure_unknown)(looked_at(body, frame))
     except Misfit as misfit:
         raise RemoteProtocolError(misfit.reason, path=misfit.path) from None
 
 
-def parse(frame: str | bytes) -> dict[str, Any]:
-    if not isinstance(frame, str):
-        try:
-            frame = str(frame, "utf-8")
-        except UnicodeDecodeError:
-            raise Misfit("not UTF-8") from None
-    try:
-        body = orjson.loads(frame)
-    except ValueError:
-        body = parse_slowly(frame)
-    if type(body) is not dict:
-        raise Misfit.expected("an object", body)
-    return parse_slowly(frame) if survey(body) else body
+def looked_at(body: dict[str, Any], frame: str | bytes) -> dict[str, Any]:
+    """The body, parsed anew if there is anything in it that orjson may have rounded. Refuses too deep a nesting."""
+    if not survey(body):
+        return body
+    exact: dict[str, Any] = parse_slowly(frame)
+    return exact
 
 
-def parse_slowly(frame: str) -> Any:
+def parse_slowly(frame: str | bytes) -> Any:
     """Parse what orjson refuses or rounds: lone surrogates, integers of more than 64 bits."""
+    try:
+        frame = frame if isinstance(frame, str) else str(frame, "utf-8")
+    except UnicodeDecodeError:
+        raise Misfit("not UTF-8") from None
     try:
         return json.loads(frame, parse_constant=refused, parse_float=finite)
     except RecursionError:

@@ -225,6 +225,9 @@ class Conversation:
 
     def receive(self, event: server.ServerEvent, now: float) -> list[Effect]:
         """An event of the server."""
+        if (hears := self._HEARS_OFTEN.get(type(event))) is not None:
+            hears(self, event, now)
+            return self._effects.take()
         self._hosted.receive(event)
         hears = self._HEARS.get(type(event))
         if hears is not None:
@@ -387,6 +390,13 @@ class Conversation:
     def _error(self, error: ErrorInfo) -> None:
         self._effects.emit(ErrorEvent(error))
 
+    # Deltas are most of what comes; they neither call anything nor make anybody stop answering (2 µs less for each).
+    _HEARS_OFTEN: ClassVar[Mapping[type, Callable[[Conversation, Any, float], None]]] = {
+        server.ResponseOutputAudioDelta: _audio,
+        server.ResponseOutputAudioTranscriptDelta: _transcript,
+        server.ResponseOutputTextDelta: _text,
+    }
+
     # Who hears what; the rest is about items, or changes nothing: streams that ask for it see it as a RawModelEvent.
     _HEARS: ClassVar[Mapping[type, Callable[[Conversation, Any, float], None]]] = {
         server.SessionCreated: _session_created,
@@ -396,11 +406,8 @@ class Conversation:
         server.InputAudioBufferTimeoutTriggered: _timeout_triggered,
         server.InputAudioBufferCommitted: _committed,
         server.ResponseCreated: _response_created,
-        server.ResponseOutputAudioDelta: _audio,
         server.ResponseOutputAudioDone: _audio_done,
-        server.ResponseOutputAudioTranscriptDelta: _transcript,
         server.ResponseOutputAudioTranscriptDone: _transcript_done,
-        server.ResponseOutputTextDelta: _text,
         server.ResponseOutputTextDone: _text_done,
         server.ResponseOutputItemDone: _output_item_done,
         server.ResponseDone: _response_done,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from trio_codex.agent import Agent
@@ -11,6 +13,9 @@ from trio_codex.protocol.guarded import Guarded
 from trio_codex.protocol.settings import Briefing
 
 __all__ = ["Running", "Sound"]
+
+
+_NOBODY: Final = frozenset((SESSION,))
 
 
 @attrs.frozen
@@ -58,4 +63,4 @@ class Running:
     def asked(self) -> bool:
         """Whether somebody waits for what it says."""
         told = self.over and self.guarded is None  # what a guardrail still held when it was over is owed to them
-        return not told and any(asker != SESSION for asker in self.askers)
+        return not told and not self.askers <= _NOBODY  # asked for each delta

@@ -55,14 +55,14 @@ class Saying:
         if self._sounding != (item_id, content_index):
             self._sounding = (item_id, content_index)
             self._whole = WholeSamples(self.playback.audio_format.sample_width)
-        sound = Sound(response_id, item_id, content_index, data, self._whole.feed(data))
+        samples = self._whole.feed(data)
         if self._waits(running):
-            self.playback.held(response_id, item_id, content_index, len(sound.samples), now)
-            self._join(running, sound, now)
+            self.playback.held(response_id, item_id, content_index, len(samples), now)
+            self._join(running, Sound(response_id, item_id, content_index, data, samples), now)
             return
-        if sound.samples:
-            self.playback.received(response_id, item_id, content_index, len(sound.samples), now)
-        self._sound(running, sound)
+        if samples:
+            self.playback.received(response_id, item_id, content_index, len(samples), now)
+        self._sounds(running, response_id, item_id, content_index, data, samples)
 
     def audio_ended(
         self, running: Running | None, response_id: str, item_id: str, content_index: int, now: float
@@ -107,11 +107,16 @@ class Saying:
             self.playback.completed(item_id, content_index)
             self._effects.emit(AudioEndEvent(item_id, content_index))
             return
+        self._sounds(running, sound.response_id, item_id, content_index, sound.data, sound.samples)
+
+    def _sounds(
+        self, running: Running | None, response_id: str, item_id: str, content_index: int, data: bytes, samples: bytes
+    ) -> None:
         if running is not None and running.asked:
-            running.said.audio.append(sound.data)
-        self._effects.emit(AudioEvent(Audio(sound.data, item_id, content_index, sound.response_id)))
-        if sound.samples:
-            self._effects.add(Play(sound.response_id, item_id, content_index, sound.samples))
+            running.said.audio.append(data)
+        self._effects.emit(AudioEvent(Audio(data, item_id, content_index, response_id)))
+        if samples:
+            self._effects.add(Play(response_id, item_id, content_index, samples))
 
     # --- words -----------------------------------------------------------------------------------------------------
 

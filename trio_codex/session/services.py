@@ -9,6 +9,7 @@ session is open, so no send is ever cut off before that, unless a service fails.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -18,9 +19,10 @@ from trio_codex.errors import ConnectionLost, RemoteProtocolError
 from trio_codex.events import RawModelEvent
 from trio_codex.protocol import decode_server_event
 from trio_codex.session.diary import log
-from trio_codex.session.shell import OutgoingFrame, Shell
+from trio_codex.session.outbox import OutgoingFrame
+from trio_codex.session.shell import Shell
 from trio_codex.session.tool_runner import ToolRunner
-from trio_codex.transport import ABNORMAL, Transport
+from trio_codex.transport import ABNORMAL, Eager, Transport
 
 SEND_LIMIT_S: Final = 30.0
 SLOWEST: Final = 16 * 1024
@@ -33,6 +35,7 @@ class Services:
     def __init__(self, shell: Shell, transport: Transport, tools: ToolRunner, patience: float) -> None:
         self._shell = shell
         self._transport = transport
+        self._eager = transport if isinstance(transport, Eager) else None  # asked once: it takes 30 µs
         self._tools = tools
         self._patience = patience
         self._scope = trio.CancelScope()
@@ -98,14 +101,19 @@ class Services:
     async def _read(self) -> None:
         while True:
             try:
-                frame = await self._transport.receive()
+                if self._eager is not None:
+                    frames = await self._eager.receive_many()
+                else:
+                    frames = (await self._transport.receive(),)
             except ConnectionLost as lost:
                 log.info("the connection ended: %s", lost)
                 self._shell.end(lost)
                 return
-            self._take(frame)
+            now = trio.current_time()
+            for frame in frames:
+                self._take(frame, now)
 
-    def _take(self, frame: str | bytes) -> None:
+    def _take(self, frame: str | bytes, now: float) -> None:
         shell = self._shell
         if shell.feeds.raw:
             shell.feeds.put(RawModelEvent(_plain(frame)))
@@ -115,13 +123,16 @@ class Services:
             log.warning("a frame of the server is not the protocol: %s", error)
             shell.perform(shell.conversation.bad_frame(error, frame))
         else:
-            shell.perform(shell.conversation.receive(event, trio.current_time()))
+            shell.perform(shell.conversation.receive(event, now))
 
     async def _write(self) -> None:
+        outbox = self._shell.outbox
+        outbox.eager = self._eager
+        most = None if self._eager is not None else 1
         try:
-            async for frame in self._shell.outgoing:
-                self._unwritten = frame.room
-                self._broken = await self._send(frame)
+            while frames := await outbox.take(most):
+                self._unwritten = any(frame.room for frame in frames)
+                self._broken = await self._send(frames)
                 if self._broken is not None:
                     return
                 self._unwritten = False
@@ -129,29 +140,30 @@ class Services:
         finally:
             self._written.set()
 
-    async def _send(self, frame: OutgoingFrame) -> ConnectionLost | None:
-        """Write a frame; gives what broke the connection, if anything did."""
+    async def _send(self, frames: Sequence[OutgoingFrame]) -> ConnectionLost | None:
+        """Write frames; gives what broke the connection, if anything did."""
         lost: ConnectionLost | None = None
-        with trio.move_on_after(SEND_LIMIT_S + len(frame.text) / SLOWEST) as limit:
+        texts = [frame.text for frame in frames]
+        with trio.move_on_after(SEND_LIMIT_S + sum(map(len, texts)) / SLOWEST) as limit:
             try:
-                await self._transport.send(frame.text)
+                if self._eager is not None:
+                    await self._eager.send_many(texts)
+                else:
+                    await self._transport.send(texts[0])
             except ConnectionLost as error:
                 # The session goes on until the reader comes to the same end: what the peer said before is still to be read.
                 lost = error
         if limit.cancelled_caught:
             lost = ConnectionLost(ABNORMAL, "the peer stopped reading")
             self._shell.end(lost)
-        if frame.room:
-            self._shell.give_back_room()
+        for frame in frames:
+            if frame.room:
+                self._shell.outbox.give_back_room()
         return lost
 
     def _count_unwritten(self) -> None:
-        with self._shell.outgoing as outgoing:
-            while True:
-                try:
-                    self._unwritten = outgoing.receive_nowait().room or self._unwritten
-                except (trio.WouldBlock, trio.EndOfChannel):
-                    return
+        left = self._shell.outbox.take_nowait()
+        self._unwritten = self._unwritten or any(frame.room for frame in left)
 
     async def _timer(self, name: str, seconds: float) -> None:
         await trio.sleep(seconds)

@@ -135,7 +135,7 @@ class Session:
         try:
             effects = self._conversation.hear(memoryview(pcm).tobytes(), commit=commit, respond=respond)
         except BaseException:
-            self._shell.give_back_room()
+            self._shell.outbox.give_back_room()
             raise
         self._shell.perform(effects, room=True)
 

@@ -7,7 +7,6 @@ it; room is counted in frames. When the connection ends, everybody who waits is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
@@ -40,20 +39,10 @@ from trio_codex.protocol import (
     encode_client_event,
 )
 from trio_codex.session.diary import log, note
+from trio_codex.session.outbox import Outbox
 from trio_codex.session.playback import Speaker
 from trio_codex.session.streams import Feeds
 from trio_codex.transport import NORMAL
-
-ROOM: Final = 64
-"""Frames that verbs may have in the outbox before the next one waits."""
-
-
-@attrs.frozen
-class OutgoingFrame:
-    """A frame in the outbox. `room` is True when a verb holds room for it."""
-
-    text: str
-    room: bool
 
 
 @attrs.define(eq=False)
@@ -79,13 +68,10 @@ class Shell:
         self.model = model  # None: not known
         self.feeds: Feeds = Feeds()
         self.speaker: Speaker = Speaker(conversation.taken)
-        self.outbox: trio.MemorySendChannel[OutgoingFrame]
-        self.outgoing: trio.MemoryReceiveChannel[OutgoingFrame]
-        self.outbox, self.outgoing = trio.open_memory_channel[OutgoingFrame](math.inf)
+        self.outbox: Outbox = Outbox()
         self.lost: ConnectionLost | None = None  # the peer ended the connection, or it broke
         self.closed: bool = False  # we ended it
         self.told: bool = False  # somebody has been given `lost`
-        self._room = trio.Semaphore(ROOM)
         self._waiting: dict[str, Waiting] = {}
         self._warned: set[str] = set()
 
@@ -93,21 +79,25 @@ class Shell:
 
     def perform(self, effects: Iterable[Effect], *, room: bool = False) -> None:
         """Make effects happen, now and in order. With `room`, a verb holds room: its first frame takes it, or it goes back."""
+        posted = False
         try:
             for effect in effects:
-                if isinstance(effect, Send):
+                if type(effect) is Emit:  # most are, so they do not ask the long way
+                    self.feeds.put(effect.event)
+                    note(effect.event)
+                elif type(effect) is Send:
                     room = not self._post(effect, room=room) and room
+                    posted = True
                 else:
                     self._do(effect)
         finally:
             if room:
-                self.give_back_room()
+                self.outbox.give_back_room()
+            if posted:
+                self.outbox.send()
 
     def _do(self, effect: Effect) -> None:
         match effect:
-            case Emit(event):
-                self.feeds.put(event)
-                note(event)
             case Play():
                 self.speaker.play(effect)
             case StopPlayback(response_id):
@@ -129,11 +119,10 @@ class Shell:
 
     def _post(self, effect: Send, *, room: bool) -> bool:
         """Put a frame in the outbox; says whether it took room."""
-        try:
-            self.outbox.send_nowait(OutgoingFrame(encode_client_event(cast("ClientEvent", effect.event)), room))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return False  # the session is over; whoever could care is told by `check_open`
-        return room
+        text = encode_client_event(cast("ClientEvent", effect.event))
+        return (
+            self.outbox.put(text, room=room) and room
+        )  # if the session is over, who could care is told by `check_open`
 
     # --- looking before sending ------------------------------------------------------------------------------------
 
@@ -166,24 +155,17 @@ class Shell:
     async def wait_room(self) -> None:
         """Wait until there is room for one more frame of a verb. The only place where such a verb can be cancelled."""
         self.check_open()
-        await self._room.acquire()
-        self._check_room()
+        await self.outbox.wait_room()
+        try:
+            self.check_open()
+        except BaseException:
+            self.outbox.give_back_room()
+            raise
 
     def take_room_nowait(self) -> None:
         """The same without waiting; trio.WouldBlock when there is none."""
         self.check_open()
-        self._room.acquire_nowait()
-
-    def _check_room(self) -> None:
-        try:
-            self.check_open()
-        except BaseException:
-            self._room.release()
-            raise
-
-    def give_back_room(self) -> None:
-        """A frame is written, or the verb needed none."""
-        self._room.release()
+        self.outbox.take_room_nowait()
 
     async def wait_settled(self, ticket: str) -> Any:
         """Wait for the answer of a verb. Raises what the core settled it with, or what `check_open` would raise."""
@@ -242,7 +224,6 @@ class Shell:
             if not waiting.done.is_set():
                 waiting.value = _OVER
                 waiting.done.set()
-        self._room.release()  # for one who waits, who is told, gives it back, and so wakes the next
         self.outbox.close()
 
     def _iteration_over(self) -> BaseException:

@@ -8,7 +8,7 @@ the connection broke.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -35,6 +35,17 @@ _LIGHT: Final = frozenset((AudioEvent, TranscriptDeltaEvent, TextDeltaEvent))
 _NOMINAL_BYTES: Final = 256
 
 
+class _Wanted(dict[type[SessionEvent], bool]):
+    """Which classes a stream wants, by look-up; asked before anything is kept of an event."""
+
+    def __init__(self, kinds: tuple[type[SessionEvent], ...] | None) -> None:
+        self._kinds = kinds
+
+    def __missing__(self, kind: type[SessionEvent]) -> bool:
+        self[kind] = wanted = self._kinds is None or issubclass(kind, self._kinds)
+        return wanted
+
+
 class EventStream:
     """A stream of a session's events: an async iterator, and a context manager (`with` or `async with`) that closes it.
 
@@ -51,7 +62,8 @@ class EventStream:
         self.raw: bool = self.kinds is not None and RawModelEvent in self.kinds
         self._buffer = buffer
         self._on_close = on_close
-        self._entries: OrderedDict[int, SessionEvent] = OrderedDict()
+        self._wanted = _Wanted(self.kinds)
+        self._entries: dict[int, SessionEvent] = {}  # by number, oldest first
         self._light: deque[int] = deque()  # numbers of events that go first; taken ones are skipped lazily
         self._bytes = 0
         self._next = 0  # the number of the next event to deliver
@@ -63,23 +75,20 @@ class EventStream:
 
     def put(self, event: SessionEvent) -> None:
         """Take an event, dropping old ones for it if there is no room."""
-        if self._over is not None or not self._wants(event):
+        kind = type(event)
+        if self._over is not None or not (self.raw if kind is RawModelEvent else self._wanted[kind]):
             return
         number = self._count
         self._count += 1
         self._entries[number] = event
-        self._bytes += _size(event)
-        if type(event) in _LIGHT:
+        measure = _SIZES.get(kind)
+        self._bytes += _NOMINAL_BYTES if measure is None else _NOMINAL_BYTES + measure(event)
+        if kind in _LIGHT:
             self._light.append(number)
         while len(self._entries) > self._buffer or self._bytes > MAX_BYTES:
             self._drop_one()
         if self._reader:
             self._reader.unpark()
-
-    def _wants(self, event: SessionEvent) -> bool:
-        if type(event) is RawModelEvent:
-            return self.raw
-        return self.kinds is None or isinstance(event, self.kinds)
 
     def finish(self, over: Over) -> None:
         """No more events will come; what is held can still be taken, then iteration raises what `over` gives."""
@@ -103,24 +112,25 @@ class EventStream:
             if number in self._entries:
                 self._bytes -= _size(self._entries.pop(number))
                 return
-        _, event = self._entries.popitem(last=False)
-        self._bytes -= _size(event)
+        self._bytes -= _size(self._entries.pop(next(iter(self._entries))))
 
     def _take(self) -> SessionEvent | None:
+        event = self._entries.pop(self._next, None)
+        if event is None:
+            return self._gap()
+        if self._light and self._light[0] == self._next:
+            self._light.popleft()
+        self._next += 1
+        measure = _SIZES.get(type(event))
+        self._bytes -= _NOMINAL_BYTES if measure is None else _NOMINAL_BYTES + measure(event)
+        return event
+
+    def _gap(self) -> SessionEvent | None:
         lost = 0
         while self._next < self._count and self._next not in self._entries:
             self._next += 1
             lost += 1
-        if lost:
-            return EventsLostEvent(lost)
-        if self._next == self._count:
-            return None
-        event = self._entries.pop(self._next)
-        if self._light and self._light[0] == self._next:
-            self._light.popleft()
-        self._next += 1
-        self._bytes -= _size(event)
-        return event
+        return EventsLostEvent(lost) if lost else None
 
     def __aiter__(self) -> EventStream:
         return self
@@ -162,13 +172,9 @@ class Feeds:
     """All streams of a session."""
 
     def __init__(self) -> None:
+        self.raw: bool = False  # whether some stream wants raw events
         self._streams: list[EventStream] = []
         self._over: Over | None = None
-
-    @property
-    def raw(self) -> bool:
-        """Whether some stream wants raw events."""
-        return any(stream.raw for stream in self._streams)
 
     def open(self, kinds: Iterable[type[SessionEvent]] | None, buffer: int) -> EventStream:
         """One more stream; it has ended already when the session has. Raises ConfigurationError for what is no event class."""
@@ -177,6 +183,7 @@ class Feeds:
             stream.finish(self._over)
         else:
             self._streams.append(stream)
+            self.raw = self.raw or stream.raw
         return stream
 
     def put(self, event: SessionEvent) -> None:
@@ -193,6 +200,7 @@ class Feeds:
     def _forget(self, stream: EventStream) -> None:
         if stream in self._streams:
             self._streams.remove(stream)
+            self.raw = any(other.raw for other in self._streams)
 
 
 def _classes(kinds: Any) -> tuple[type[SessionEvent], ...]:

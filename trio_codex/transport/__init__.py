@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 
-__all__ = ["ABNORMAL", "MAX_MESSAGE", "NORMAL", "Batching", "Connector", "Target", "Transport"]
+__all__ = ["ABNORMAL", "MAX_MESSAGE", "NORMAL", "Connector", "Eager", "Target", "Transport"]
 
 NORMAL = 1000
 ABNORMAL = 1006
@@ -46,11 +46,19 @@ class Transport(Protocol):
 
 
 @runtime_checkable
-class Batching(Transport, Protocol):
-    """A transport that can write several frames with one call of the system; whoever has several should give them together."""
+class Eager(Transport, Protocol):
+    """A transport that spares the scheduler: frames that wait go out together, need not wait if nothing is in their way, come together."""
+
+    async def receive_many(self) -> Sequence[str | bytes]:
+        """Give the next frames, at least one. Cancel-safe. Raises ConnectionLost, after all frames that came before the end."""
+        ...
 
     async def send_many(self, frames: Sequence[str]) -> None:
-        """Write frames, in order. Cancelling it breaks the connection. Raises ConnectionLost."""
+        """Write frames, in order, after all that `send_nowait` has kept. Empty ones do not count. Raises ConnectionLost."""
+
+    def send_nowait(self, frames: Sequence[str]) -> bool:
+        """Write frames, while nobody else sends; False when something is left, which is kept for `send_many`. Raises ConnectionLost."""
+        ...
 
 
 class Connector(Protocol):

@@ -1,0 +1,31 @@
+"""What programs say and hear that talk to the API without a library for it: JSON by orjson, base64 by the standard library."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import Any, Final
+
+import orjson
+
+UPDATE: Final = orjson.dumps(
+    {"type": "session.update", "session": {"type": "realtime", "instructions": "You are a helpful assistant."}}
+).decode()
+RESPOND: Final = orjson.dumps({"type": "response.create"}).decode()
+
+
+def message(text: str) -> str:
+    """The frame of a user's message."""
+    content = [{"type": "input_text", "text": text}]
+    item = {"type": "message", "role": "user", "content": content}
+    return orjson.dumps({"type": "conversation.item.create", "item": item}).decode()
+
+
+def append(pcm: bytes) -> str:
+    """The frame of some of the user's audio."""
+    return orjson.dumps({"type": "input_audio_buffer.append", "audio": b64encode(pcm).decode()}).decode()
+
+
+def audio_in(frame: str | bytes) -> bytes | None:
+    """The audio of a frame of the server, if it has some."""
+    event: dict[str, Any] = orjson.loads(frame)
+    return b64decode(event["delta"]) if event["type"] == "response.output_audio.delta" else None
