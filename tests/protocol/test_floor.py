@@ -311,6 +311,20 @@ def test_refusals_and_ends_of_what_is_not_known_change_nothing() -> None:
     assert run(Refused("other", race=True), Refused("other", race=False), Done("other"), start=floor) == (floor, [])
 
 
+def test_when_theirs_is_over_ours_is_still_on_its_way() -> None:
+    floor, _ = run(Want(M), Created("V", ours=False), Done("other"))
+    assert floor.holder == Contested(M, "V")
+    floor, outcomes = run(Done("V"), start=floor)
+    assert (floor.holder, outcomes) == (Requested(M), [])
+
+
+def test_who_is_known_to_wait() -> None:
+    given = [Want(A), Want(B), Created("V", ours=False), Done("V"), Created("R", ours=True), Done("R")]
+    waiting = [requests(run(*given[: at + 1])[0]) for at in range(len(given))]
+    assert waiting == [(A,), (A, B), (A, B), (A, B), (A, B), (B,)]
+    assert requests(run(Hold(True), Want(M))[0]) == (M,)
+
+
 # --- withdrawing and holding -------------------------------------------------------------------------------------------
 
 
