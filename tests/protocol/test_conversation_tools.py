@@ -425,6 +425,20 @@ def test_an_agent_is_not_missed_its_voice_where_the_user_has_set_one() -> None:
     assert driver.log.all(Note) == []
 
 
+@pytest.mark.parametrize(
+    ("ids", "call_id"), [({"id": "item"}, "item"), ({}, ""), ({"id": "item", "call_id": "c"}, "c")]
+)
+def test_a_call_without_an_id_of_its_own_has_that_of_its_item(ids: dict[str, str], call_id: str) -> None:
+    driver = Driver().answering("r1")
+    item = {"type": "function_call", "name": "get_time", "arguments": "{}", **ids}
+    for _ in range(2):
+        driver.server("response.output_item.done", response_id="r1", output_index=0, item=item)
+    assert [event.call_id for event in driver.log.all(ToolStartEvent)] == [call_id]
+    driver.tool_ended(call_id)
+    driver.server("response.output_item.done", response_id="r1", output_index=0, item=item)
+    assert len(driver.log.all(ToolStartEvent)) == 1
+
+
 # --- handoffs by the program -------------------------------------------------------------------------------------------
 
 

@@ -255,8 +255,11 @@ def test_a_response_for_a_turn_that_was_answered_meanwhile_is_unwanted() -> None
 
 
 def test_a_turn_that_came_before_the_create_in_flight_needs_none_of_its_own() -> None:
-    _, outcomes = run(Want(M), Want(T, said_before=True), Created("R", ours=True), Done("R"))
-    assert created(outcomes) == ["m"]
+    floor, _ = run(Want(M), Want(T, said_before=True))
+    both = Request(event_id="m", causes=frozenset({Cause.MESSAGE, Cause.TURN}), askers=frozenset({"m", "t"}))
+    assert in_flight(floor) == both
+    _, outcomes = run(Created("R", ours=True), Done("R"), start=floor)
+    assert created(outcomes) == []
 
 
 def test_a_turn_that_came_after_the_create_in_flight_gets_its_own() -> None:

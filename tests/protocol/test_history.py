@@ -195,6 +195,13 @@ def test_an_item_told_again_with_less_wipes_nothing() -> None:
     assert (item.text, item.status) == ("Good morning", "in_progress")
 
 
+def test_words_are_read_from_the_transcript_where_there_is_no_text() -> None:
+    history = History()
+    parts = (ContentPart(transcript="heard"), ContentPart(text="read", transcript="heard"))
+    history.put(AssistantMessage(id="a", content=parts), ROOT)
+    assert [(part.type, part.text) for part in history.items[0].content] == [("", "heard"), ("", "read")]
+
+
 def test_text_that_an_unfinished_item_has_already_goes_on() -> None:
     history = History()
     history.put(message("a", "Good", role="assistant", status="in_progress"), ROOT)
