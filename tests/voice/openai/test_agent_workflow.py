@@ -14,6 +14,7 @@ from trio_codex.errors import ConfigurationError, LocalProtocolError, ToolError,
 from trio_codex.events import (
     GuardrailTrippedEvent,
     HandoffEvent,
+    ResponseDoneEvent,
     SessionEvent,
     ToolApprovalRequiredEvent,
     ToolEndEvent,
@@ -503,6 +504,7 @@ async def test_refusals(serving: Any, status: int, code: str, times: int) -> Non
         {"type": "response.output_item.done", "item": {"type": "function_call"}},
         {"type": "response.output_item.done", "item": {}},
         {"type": "error", "message": "Out of order.", "code": "nothing_helps"},
+        {"type": "response.failed", "response": {"error": "Out of order."}},
         {"error": {"message": "Out of order.", "code": "nothing_helps"}},
     ],
 )
@@ -575,8 +577,9 @@ async def endless_words(request: Any, said: Any) -> None:
 
 
 async def test_what_was_heard_is_remembered(serving: Any) -> None:
+    events: list[SessionEvent] = []
     async with serving(endless_words, *scripts(HELLO)) as service:
-        mind = workflow(service, Agent())
+        mind = workflow(service, Agent(), on_event=events.append)
         with trio.CancelScope() as scope:
 
             async def send(piece: str) -> None:
@@ -585,6 +588,8 @@ async def test_what_was_heard_is_remembered(serving: Any) -> None:
             await mind.run(Transcript("Hi."), send)
         with trio.fail_after(5):
             await service.all_hung_up.wait()
+        assert [each.status for each in events if isinstance(each, ResponseDoneEvent)] == ["cancelled"]
+        assert events[-1].type == "agent_end"
         mind.on_interrupted("One two")
         await turn(mind, "Stop.")
         assert given(service.asked[1]) == [("user", "Hi."), ("assistant", "One two"), ("user", "Stop.")]

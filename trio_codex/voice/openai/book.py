@@ -45,7 +45,7 @@ class Book:
 
     def condense(self, start: int) -> None:
         """Keep what was said, called and given back from here on, and not how the API says it."""
-        kept = [entry for entry in self.entries[start:] if entry.type in ("message", "function_call")]
+        kept = [entry for entry in self.entries[start:] if entry.call or (entry.type == "message" and entry.text)]
         self.entries[start:] = kept
         for entry in kept:
             entry.raw = None

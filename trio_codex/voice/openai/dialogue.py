@@ -27,6 +27,7 @@ from trio_codex.events import (
     TextDeltaEvent,
     ToolEndEvent,
     ToolStartEvent,
+    Usage,
     UsageEvent,
 )
 from trio_codex.hosted import HostedMcp
@@ -101,6 +102,7 @@ class _Answer:
 
     briefing: Briefing
     guarded: Guarded[tuple[Entry, str]]
+    id: str | None = None  # None: it has not begun
     messages: dict[str, Entry] = attrs.field(factory=dict)
     calls: set[str] = attrs.field(factory=set)  # those without an output
     begun: bool = False  # something was said or called
@@ -195,6 +197,8 @@ class Dialogue:
         for entry in answer.messages.values():
             if not answer.over or entry.said != entry.text:
                 entry.heard = entry.said
+        if not answer.over:
+            self._done(answer, "cancelled")
         self._end()
         return self._take()
 
@@ -222,7 +226,8 @@ class Dialogue:
         if answer is None or answer.over:
             return []
         match event:
-            case ResponseCreated():
+            case ResponseCreated(response=response):
+                answer.id = str(response.get("id"))
                 self._emit(AgentStartEvent(answer.briefing.agent))
             case TextDelta() | RefusalDelta():
                 self._words(answer, event.item_id, event.content_index, event.delta)
@@ -237,7 +242,8 @@ class Dialogue:
             case ResponseIncomplete(response=response):
                 self._ended(answer, response, completed=False)
             case ResponseFailed(response=response):
-                error = response.get("error") or {}
+                stated = response.get("error")
+                error = stated if isinstance(stated, dict) else {"message": stated}
                 raise _failed(str(error.get("message") or "no reason given"), error.get("code"))
             case StreamError(message=message, code=code):
                 raise _failed(message, code)
@@ -301,10 +307,14 @@ class Dialogue:
         usage = usage_of(response)
         if usage is not None:
             self._emit(UsageEvent(usage))
-        status = "completed" if completed else "incomplete"
-        details = response.get("incomplete_details")
-        self._emit(ResponseDoneEvent(str(response.get("id")), status, details, usage))
-        self._emit(AgentEndEvent(answer.briefing.agent))
+        self._done(answer, "completed" if completed else "incomplete", response.get("incomplete_details"), usage)
+
+    def _done(
+        self, answer: _Answer, status: str, details: Mapping[str, Any] | None = None, usage: Usage | None = None
+    ) -> None:
+        if answer.id is not None:
+            self._emit(ResponseDoneEvent(answer.id, status, details, usage))
+            self._emit(AgentEndEvent(answer.briefing.agent))
 
     # --- words that may be heard ---------------------------------------------------------------------------------------
 
@@ -362,6 +372,7 @@ class Dialogue:
             answer.over = True
             self._step(handoffs.ResponseEnded(False, handoffs.INTERRUPTED))
             self._effects.append(StopAnswer())
+            self._done(answer, "cancelled")
         name = answer.guarded.guardrails[index].name
         self._book.entries.append(Entry(self._new_id("item"), "message", "developer", FEEDBACK.format(name=name)))
         answer.wanted = True
