@@ -48,7 +48,7 @@ class Mind:
         await send("Hello.")
 
     async def run(self, transcript: Transcript, send: Send) -> None:
-        for word in f"You said {transcript}. This is more. And this.".split():
+        for word in f"You said {transcript}. And more.".split():
             await send(word + " ")
             await trio.sleep(0.01)
 
@@ -182,9 +182,10 @@ def test_each_task_fails_at_each_of_its_steps(name: str) -> None:
     assert failed
 
 
-def test_ctrl_c_at_every_step() -> None:
-    for at in steps_of():
-        run = Run().start(1, Steps(at, lambda task: signal.raise_signal(signal.SIGINT)))
+@pytest.mark.parametrize(("recording", "stride"), [(True, 1), (False, 5)])
+def test_ctrl_c_at_many_steps(recording: bool, stride: int) -> None:
+    for at in steps_of(recording=recording)[::stride]:
+        run = Run(recording=recording).start(1, Steps(at, lambda task: signal.raise_signal(signal.SIGINT)))
         assert {type(leaf) for leaf in leaves(run.error)} <= {KeyboardInterrupt}, f"at step {at}"
 
 

@@ -65,6 +65,16 @@ async def test_speech_while_the_agent_speaks_ends_its_turn() -> None:
     assert tts.active == 0
 
 
+async def test_an_answer_can_be_interrupted_until_its_last_sound_is_taken() -> None:
+    """All of it is made by then, and waits to be taken."""
+    audio = paced(tone(300), silence(600), tone(300), silence(3000))
+    line = pipeline(
+        SimpleWorkflow(lambda _: "Twenty-five letters here."), stt=StreamingSTT("one", "two"), tts=TTS(speed=50)
+    )
+    found = await course(line, audio, played=True)
+    assert found.names == ["turn_started", "turn_ended", *TURN[:2], "turn_ended interrupted", *TURN, "session_ended"]
+
+
 async def test_nothing_of_an_interrupted_turn_is_played_any_more() -> None:
     audio = paced(tone(300), silence(1500), tone(2000), silence(6000))
     turn = 0

@@ -173,8 +173,7 @@ class Conversation:
         return await cues.receive()
 
     async def _turn(self, stages: tuple[Stage[Any, Any], ...], cue: Any = None) -> None:
-        turn = Turn(len(self.result.turns) + 1, cue if isinstance(cue, Transcript) else None)
-        self.result.turns.append(turn)
+        turn = self.result.begin(cue if isinstance(cue, Transcript) else None)
         await self._events.send(VoiceStreamEventLifecycle("turn_started", turn.number))
         self._open = turn
         self._scope = trio.CancelScope()
@@ -182,7 +181,7 @@ class Conversation:
             self._interrupt()
         with self._scope:
             await self._say(turn, stages, cue)
-            await self.result.wait_played(turn)
+            await self.result.wait_heard(turn)
         self._scope = None
         self._quiet_since = max(self._quiet_since, trio.current_time())
         if turn.interrupted and self._mind is not None:

@@ -85,8 +85,10 @@ class VoicePipeline:
         if stt_model is None or tts_model is None:
             from trio_codex.voice.openai import OpenAISTT, OpenAITTS
 
-            stt_model = stt_model or OpenAISTT(endpoint=endpoint, api_key=api_key)
-            tts_model = tts_model or OpenAITTS(endpoint=endpoint, api_key=api_key)
+            if stt_model is None:
+                stt_model = OpenAISTT(endpoint=endpoint, api_key=api_key)
+            if tts_model is None:
+                tts_model = OpenAITTS(endpoint=endpoint, api_key=api_key)
         if (at := getattr(workflow, "at", None)) is not None:
             workflow = at(endpoint, api_key)
         ears = listening(stt_model, stt)

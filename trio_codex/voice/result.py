@@ -93,9 +93,18 @@ class Turn:
         self._played = (self._played or 0) + nbytes
 
     @property
+    def taken(self) -> bool:
+        """Whether the user has taken all audio that has come."""
+        return self._taken >= self._nbytes
+
+    @property
     def unplayed_s(self) -> float:
-        """How much of the audio that has come was not reported as played, in seconds."""
-        return (sum(sentence.nbytes for sentence in self._sentences) - (self._played or 0)) / 48_000
+        """How much of the audio that has come was not reported as played, in seconds; 0 when nobody reports."""
+        return 0 if self._played is None else max(self._nbytes - self._played, 0) / 48_000
+
+    @property
+    def _nbytes(self) -> int:
+        return sum(sentence.nbytes for sentence in self._sentences)
 
 
 class VoiceResult:
@@ -110,7 +119,8 @@ class VoiceResult:
         self.partial_transcript: str = ""
         self._events = events
         self._busy = False
-        self._reported: trio.Event | None = None  # None: nobody reports what was played
+        self._reports = False  # somebody reports what was played
+        self._progress = trio.Event()
 
     @property
     def transcripts(self) -> list[str]:
@@ -123,6 +133,14 @@ class VoiceResult:
         texts = (turn.text_heard if turn.interrupted else turn.text for turn in self.turns)
         return "\n".join(text for text in texts if text)
 
+    def begin(self, transcript: Transcript | None) -> Turn:
+        """A turn begins."""
+        turn = Turn(len(self.turns) + 1, transcript)
+        if self._reports:
+            turn.play(0)
+        self.turns.append(turn)
+        return turn
+
     def played(self, nbytes: int) -> None:
         """Report that so much audio was played by a loudspeaker which keeps some, so that an interruption knows what was heard.
 
@@ -130,16 +148,21 @@ class VoiceResult:
         then (or until five seconds after it should have been). Whoever interrupts, and keeps audio, drops it at `turn_ended`.
         """
         if self.turns:
+            self._reports = True
             self.turns[-1].play(nbytes)
-        reported, self._reported = self._reported, trio.Event()
-        if reported is not None:
-            reported.set()
+            self._tell()
 
-    async def wait_played(self, turn: Turn) -> None:
-        """Wait until the audio of a turn was played, if that is reported."""
-        with trio.move_on_after(max(turn.unplayed_s, 0) + _REPORT_S):
-            while self._reported is not None and turn.unplayed_s > 0:
-                await self._reported.wait()
+    async def wait_heard(self, turn: Turn) -> None:
+        """Wait until the audio of a turn was taken and, if that is reported, played."""
+        while not turn.taken:
+            await self._progress.wait()
+        with trio.move_on_after(turn.unplayed_s + _REPORT_S):
+            while turn.unplayed_s:
+                await self._progress.wait()
+
+    def _tell(self) -> None:
+        progress, self._progress = self._progress, trio.Event()
+        progress.set()
 
     def __enter__(self) -> VoiceResult:
         return self
@@ -165,6 +188,7 @@ class VoiceResult:
                 turn = self.turns[event.turn - 1]
                 if not turn.interrupted:
                     turn.take(len(event.data))
+                    self._tell()
                     return event
         finally:
             self._busy = False
