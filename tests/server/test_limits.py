@@ -13,6 +13,7 @@ import trio
 from trio_websocket import ConnectionClosed
 
 from trio_codex.credentials import Endpoint
+from trio_codex.grammar import Refusal
 from trio_codex.protocol import InputAudioBufferAppend
 from trio_codex.server import LocalServer, StandIn, open_local_server
 from trio_codex.server.app import Service, application
@@ -73,6 +74,34 @@ async def test_sessions_that_come_all_at_once_are_counted_too() -> None:
             assert sorted(statuses) == [101] * 3 + [429] * 9
             for stream in streams:
                 await trio.aclose_forcefully(stream)
+
+
+async def test_no_session_begins_while_the_server_stops() -> None:
+    service = Service(Engines(stt=ScriptedSTT(), tts=ToneTTS(), responder=StandIn()))
+    line = _ClosedLine()
+    with trio.fail_after(10):
+        await service.stop()
+        with pytest.raises(Refusal, match="shutting down"), service.conversing():
+            pass
+        await service.converse(service.peer("realtime", "m"), line)
+    assert line.closed_with == 1001
+
+
+class _ClosedLine:
+    """A line on which nobody says anything."""
+
+    closed_with: int | None = None
+
+    async def receive(self) -> str:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def send(self, frame: str) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def close(self, code: int, reason: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.closed_with = code
 
 
 async def test_a_frame_that_is_too_large_ends_its_session_alone(connect: Any) -> None:

@@ -20,6 +20,7 @@ from trio_codex.server.routes.exchange import HttpRefusal
 from trio_codex.server.text_responses import ResponseStore
 
 DEFAULT_MODEL: Final = "gpt-realtime-2.1"
+GOODBYE: Final = "The server is shutting down."
 
 
 @attrs.define(eq=False)
@@ -35,6 +36,7 @@ class Service:
     keys: Keys = attrs.field(init=False)
     store: ResponseStore = attrs.field(factory=ResponseStore, init=False)
     calls: Calls = attrs.field(factory=Calls, init=False)
+    _stopping: bool = attrs.field(default=False, init=False)
     _sessions: int = attrs.field(default=0, init=False)
     _requests: int = attrs.field(default=0, init=False)
     _connections: dict[RealtimeConnection, str | None] = attrs.field(factory=dict, init=False)
@@ -59,6 +61,8 @@ class Service:
     @contextmanager
     def conversing(self) -> Iterator[None]:
         """Count a session, or refuse it."""
+        if self._stopping:
+            raise HttpRefusal(503, GOODBYE, "server_shutting_down", kind="server_error")
         if self._sessions >= self.max_sessions:
             raise _too_many(f"This server runs at most {self.max_sessions} sessions at once.")
         self._sessions += 1
@@ -83,6 +87,8 @@ class Service:
         lifetime_s, faults = self.faults.lifetime_s(self.session_s), self.faults.session()
         connection = RealtimeConnection(peer, line, self.engines, lifetime_s=lifetime_s, faults=faults)
         self._connections[connection] = call_id
+        if self._stopping:
+            connection.stop(1001, GOODBYE)
         try:
             await connection.serve()
         finally:
@@ -97,9 +103,10 @@ class Service:
                 connection.stop(1000, "The call has ended.")
 
     async def stop(self) -> None:
-        """End all sessions in order: what waits is written, then the line is closed."""
+        """End all sessions in order, and let none begin: what waits is written, then the line is closed."""
+        self._stopping = True
         for connection in self._connections:
-            connection.stop(1001, "The server is shutting down.")
+            connection.stop(1001, GOODBYE)
         while self._connections:
             await self._ended.park()
 
