@@ -18,6 +18,7 @@ The server is a process of its own; the cores that it takes are those of its eve
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -99,6 +100,7 @@ async def serve(real: bool) -> None:
     """Serve until standard input ends."""
     engines: dict[str, Any] = {} if real else {"stt": KnowingEars(), "tts": PacedVoice()}
     async with open_local_server(**engines) as server:
+        gc.freeze()  # as `trio-codex serve` does
         print(server.ws_url, flush=True)
         await trio.to_thread.run_sync(sys.stdin.read)
 

@@ -6,6 +6,7 @@ first and the engines go last. What the body raises comes out as it is, after al
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import json as json_module
 import sys
@@ -100,6 +101,7 @@ async def serve(
 ) -> None:
     """Serve until cancelled. Prints where it listens once it does, with `json` as one line `{"http_url":…,"ws_url":…}`."""
     async with open_local_server(host, port, api_key, faults=faults, seed=seed) as server:
+        gc.freeze()  # what has been imported stays: looking at it in every collection would hold all sessions up
         urls = {"http_url": server.http_url, "ws_url": server.ws_url}
         line = (
             json_module.dumps(urls) if json else f"Listening on {server.http_url} and {server.ws_url}; Ctrl-C ends it."

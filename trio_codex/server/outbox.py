@@ -39,7 +39,9 @@ class Outbox:
 
     async def room(self, size: int = ROOM) -> None:
         """Wait until less than `size` bytes wait. Cancel-safe."""
-        await trio.lowlevel.checkpoint()
+        await (
+            trio.lowlevel.checkpoint_if_cancelled()
+        )  # a turn of the scheduler for every delta would make all of them late
         while self._size >= size:
             await self._changed.park()
 
