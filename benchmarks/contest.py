@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import product
 from json import loads
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +24,7 @@ from benchmarks.run import Run
 from benchmarks.scenarios import SCENARIOS, Effort, Figures
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-_RUN_LIMIT_S: Final = 300.0
+_RUN_LIMIT_S: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -46,24 +48,30 @@ def contest(
     scenarios: Sequence[str],
     effort: Effort,
     repetitions: int,
+    minutes: float,
     told: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
-    """Run every scenario with everybody, `repetitions` times in turn. `pythons`: the interpreter of each contestant."""
+    """Run every scenario with everybody in turn, all of it `repetitions` times, but begin nothing after so many minutes.
+
+    `pythons`: the interpreter of each contestant. A run that fails is missing in what is given.
+    """
     cores = sorted(os.sched_getaffinity(0))
     client, server = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+    until = time.monotonic() + 60 * minutes
     results = []
     with _certificate() as certificate, _server(server, certificate) as (plain, tls, voice, process):
         environ = os.environ | {"SSL_CERT_FILE": certificate.get("CERTIFICATE", "")}
-        for key in scenarios:
+        for repetition, key in product(range(repetitions), scenarios):
             scenario = SCENARIOS[key]
             place = f"wss://127.0.0.1:{tls}" if scenario.tls else f"ws://127.0.0.1:{plain}"
             url = f"http://127.0.0.1:{voice}/v1" if scenario.voice else f"{place}/v1/realtime?model=scripted"
-            for repetition in range(min(repetitions, scenario.repetitions)):
-                for name, python in pythons.items():
-                    if CONTESTANTS[name].takes_part(key, paced=scenario.paced, voice=scenario.voice):
-                        run = Run(name, key, url, client, effort)
-                        results.append(_perform(python, run, repetition, process, environ))
-                        told(results[-1])
+            for name, python in pythons.items():
+                takes_part = CONTESTANTS[name].takes_part(key, paced=scenario.paced, voice=scenario.voice)
+                if takes_part and repetition < scenario.repetitions and time.monotonic() < until:
+                    result = _perform(python, Run(name, key, url, client, effort), repetition, process, environ)
+                    if result is not None:
+                        results.append(result)
+                        told(result)
     return results
 
 
@@ -90,16 +98,14 @@ def _server(core: int | None, certificate: Mapping[str, str]) -> Iterator[tuple[
         process.communicate()
 
 
-def _perform(python: Path, run: Run, repetition: int, server: int, environ: Mapping[str, str]) -> Result:
+def _perform(python: Path, run: Run, repetition: int, server: int, environ: Mapping[str, str]) -> Result | None:
     before, machine = _cpu_of(server) + _cpu_of_children(), _cpu_of_machine()
-    done = subprocess.run(
-        [python, "-m", "benchmarks.run", run.to_json()],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=_RUN_LIMIT_S,
-        env=environ,
-    )
+    command = [str(python), "-m", "benchmarks.run", run.to_json()]
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=_RUN_LIMIT_S, env=environ)
+    except subprocess.SubprocessError as error:
+        print(f"{run.contestant}, {run.scenario}: {error}", file=sys.stderr)
+        return None
     ours = _cpu_of(server) + _cpu_of_children() - before
     busy, everything = (now - then for now, then in zip(_cpu_of_machine(), machine, strict=True))
     others = 100 * max(0.0, busy - ours) / everything

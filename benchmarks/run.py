@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.scenarios import SCENARIOS, Effort, Figures
+from benchmarks.server import many_files
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def perform(run: Run) -> Figures:
     """Run it here and now."""
     if run.core is not None:
         os.sched_setaffinity(0, {run.core})
+    many_files()
     contestant, scenario = CONTESTANTS[run.contestant], SCENARIOS[run.scenario]
     module, _, name = (contestant.voice or contestant.client if scenario.voice else contestant.client).partition(":")
     client: Any = getattr(importlib.import_module(module), name)

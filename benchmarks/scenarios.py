@@ -40,11 +40,11 @@ class Effort:
 
     rounds: int = 200
     sessions: int = 100
-    seconds: float = 10.0
+    seconds: float = 5.0
     settling: float = 1.0
-    pieces: int = 3000
-    ladder: tuple[int, ...] = (50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400, 450, 500)
-    step_s: float = 3.0
+    pieces: int = 4000
+    ladder: tuple[int, ...] = (50, 75, 100, 125, 150, 200, 250, 300, 400, 500)
+    step_s: float = 2.0
 
 
 TINY: Final = Effort(rounds=3, sessions=3, seconds=0.3, settling=0.1, pieces=30, ladder=(1, 2), step_s=0.3)
@@ -336,7 +336,9 @@ SCENARIOS: Final = {
         Scenario("send_long", partial(send, ms=100), "send 100 ms", _CPU_AND_WALL),
         Scenario("tool", tool_turnaround, "tool call to output", _wanted(_DELAYS, p50=(8.0, None))),
         Scenario("first_audio", first_audio, "connect to first audio", _wanted(_DELAYS, p50=(4.0, None))),
-        Scenario("duplex_one", partial(duplex, sessions=1), "one session in duplex", _DUPLEX, paced=True),
+        Scenario(
+            "duplex_one", partial(duplex, sessions=1), "one session in duplex", _DUPLEX, paced=True, repetitions=2
+        ),
         Scenario(
             "duplex",
             duplex,
@@ -350,14 +352,15 @@ SCENARIOS: Final = {
             "held by one core",
             {"sessions": Figure("", 1.0, 2.0, more=True)},
             paced=True,
-            repetitions=2,
+            repetitions=1,
         ),
-        Scenario("memory", idle_memory, "memory", _MEMORY),
+        Scenario("memory", idle_memory, "memory", _MEMORY, repetitions=2),
         Scenario(
             "memory_many",
             partial(idle_memory, times=5),
             "memory, five times as many",
             _MEMORY,
+            repetitions=1,
         ),
         Scenario(
             "tls_receive",
@@ -378,7 +381,7 @@ SCENARIOS: Final = {
         ),
         Scenario("tls_first_audio", first_audio, "TLS: connect to first audio", _DELAYS, tls=True),
         Scenario("tls_tool", tool_turnaround, "TLS: tool call to output", _DELAYS, tls=True),
-        Scenario("tls_duplex", duplex, "TLS: all in duplex", _DUPLEX, tls=True, paced=True),
+        Scenario("tls_duplex", duplex, "TLS: all in duplex", _DUPLEX, tls=True, paced=True, repetitions=1),
         *(
             Scenario(
                 f"voice_{first}",
@@ -386,7 +389,7 @@ SCENARIOS: Final = {
                 f"voice pipeline, first sentence of {first} characters",
                 {"p50": Figure("ms", 2.0 if first == 15 else None)},
                 voice=True,
-                repetitions=2,
+                repetitions=1,
             )
             for first in (15, 25, 60, 120)
         ),

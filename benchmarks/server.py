@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import socket
 import ssl
 import sys
@@ -190,6 +191,12 @@ class Caller(asyncio.Protocol):
         self._loop.call_at(when + DELTA_MS / 1000, self._talk, answer, when + DELTA_MS / 1000, said + 1)
 
 
+def many_files() -> None:
+    """Allow this process as many sockets as the system lets it have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _unmasked(payload: bytes, mask: bytes) -> bytes:
     size = len(payload)
     whole = int.from_bytes(payload, "little") ^ int.from_bytes((mask * (size // 4 + 1))[:size], "little")
@@ -230,4 +237,5 @@ def _tls() -> ssl.SSLContext | None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         os.sched_setaffinity(0, {int(sys.argv[1])})
+    many_files()
     asyncio.run(serve(lambda *ports: print(*ports, flush=True)))

@@ -12,6 +12,7 @@ class Contestant:
 
     `home`: those of one home share a virtual environment. `paced`: takes part only where pacing makes a difference. `only`: the
     scenarios that it can do, if not all. `voice`: where its `benchmarks.voice.VoiceClient` is, if it has voice pipelines.
+    `short`: takes part in the short variant as well.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Contestant:
     paced: bool = False
     only: frozenset[str] = frozenset()
     voice: str | None = None
+    short: bool = False
 
     def takes_part(self, scenario: str, *, paced: bool, voice: bool) -> bool:
         """Whether it does this scenario; `paced` and `voice` are the scenario's."""
@@ -68,6 +70,7 @@ CONTESTANTS: Final = {
             _OURS,
             (*_OUR_PACKAGES, "websockets", "httpx"),
             voice="benchmarks.contestants.pipeline:CLIENT",
+            short=True,
         ),
         Contestant(
             AGENTS,
@@ -76,6 +79,7 @@ CONTESTANTS: Final = {
             ("openai-agents[voice]==0.24.*",),
             ("openai-agents", "openai", "websockets", "pydantic"),
             voice="benchmarks.contestants.agents_pipeline:CLIENT",
+            short=True,
         ),
         Contestant(
             PACED,
@@ -84,6 +88,7 @@ CONTESTANTS: Final = {
             _OURS,
             (*_OUR_PACKAGES, "websockets"),
             paced=True,
+            short=True,
         ),
         Contestant(
             "trio_codex trio-websocket",
@@ -115,6 +120,7 @@ CONTESTANTS: Final = {
             ("websockets>=17", "trio>=0.31", "orjson>=3.10"),
             ("websockets", "orjson"),
             only=_SPEECH,
+            short=True,
         ),
         Contestant(
             "websockets on Trio",
