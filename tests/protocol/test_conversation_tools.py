@@ -228,6 +228,22 @@ def test_a_handoff_that_speech_cut_off_leaves_the_old_agent_and_asks_nothing() -
     assert driver.conversation.briefing.agent is greeter
 
 
+def test_a_handoff_that_is_told_after_its_response_goes_on() -> None:
+    driver = Driver().answering("r1")
+    driver.done("r1")
+    assert driver.called("r1", "h1", HANDOFF).only(PrepareHandoff).call.call_id == "h1"
+    assert driver.verb(driver.conversation.handoff_prepared("h1", brief(support))).types == ["session.update"]
+
+
+def test_a_handoff_that_is_told_after_its_response_was_cut_off_fails() -> None:
+    driver = Driver().answering("r1")
+    driver.interrupt()
+    driver.cancelled("r1", "client_cancelled")
+    step = driver.called("r1", "h1", HANDOFF)
+    assert step.only(ToolEndEvent).output == "Error: Handoff failed - the response was interrupted"
+    assert step.types == ["conversation.item.create"]
+
+
 @pytest.mark.parametrize("by", ["speech", "interrupt"])
 def test_a_handoff_that_is_interrupted_after_its_response_leaves_the_old_agent_and_asks_nothing(by: str) -> None:
     """The callables of the handoff still run; whoever cut in speaks next."""

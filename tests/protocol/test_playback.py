@@ -31,6 +31,19 @@ def test_the_estimate_is_the_time_since_the_first_delta() -> None:
     assert cut(playback, 10.25) == [("a", 250)]
 
 
+def test_deltas_add_up() -> None:
+    playback = Playback()
+    for _ in range(3):
+        receive(playback, "a", 100, now=10.0, complete=False)
+    assert cut(playback, 60.0) == [("a", 300)]
+
+
+def test_the_estimate_is_in_whole_ms() -> None:
+    playback = Playback()
+    receive(playback, "a", 1000, now=10.0)
+    assert playback.interrupted(10.0009) == [Heard("r", "a", 0, 0, 0.0)]
+
+
 def test_the_estimate_is_never_more_than_was_received() -> None:
     playback = Playback()
     receive(playback, "a", 100, complete=False)

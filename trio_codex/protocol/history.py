@@ -83,9 +83,9 @@ class _Entry:
                 HistoryPart(type=part.type, text=part.fold(), image_url=part.image_url)
                 for _, part in sorted(self.parts.items())
             )
-            base = self.base or HistoryItem(id=self.id, type="message")
+            assert self.base is not None, "what has a place has been described"
             self.value = attrs.evolve(
-                base, content=content, text_heard=self.heard, interrupted_at_ms=self.interrupted_at_ms
+                self.base, content=content, text_heard=self.heard, interrupted_at_ms=self.interrupted_at_ms
             )
         return self.value
 
@@ -191,7 +191,6 @@ class History:
                 entry.guessed = False  # as it was guessed, which is the usual case
                 return False
             self._followers[entry.previous].remove(entry.id)
-            self._order = None
         order = self._ordered()
         last = order[-1] if order else ROOT
         entry.guessed = previous is None
