@@ -56,7 +56,7 @@ class TurnDetector:
     `threshold` (0 to 1): higher asks for louder, clearer speech. `prefix_padding_ms`: how much before the first
     voiced sample belongs to the turn. `silence_duration_ms`: how long a silence ends it. Positions are ms from the
     beginning of all audio fed, plus `origin_ms` (for a detector that takes over in mid-stream). Speech is noticed
-    about 150 ms after it began. The first one made imports what it needs, which takes 50 ms: make one before time
+    150 to 200 ms after it began. The first one made imports what it needs, which takes 50 ms: make one before time
     matters. Raises ConfigurationError for settings out of range and without the extra `local`.
     """
 
