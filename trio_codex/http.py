@@ -166,7 +166,7 @@ class Api:
             try:
                 await response.aread()
             finally:
-                await _close(response)
+                await _close(response)  # noqa: ASYNC102 - it shields itself and waits for nobody
         return response
 
     @asynccontextmanager
@@ -343,8 +343,8 @@ async def _refusal(response: httpx.Response) -> ServerRefused:
             if len(body) > _ERROR_BYTES:
                 break
     finally:
-        await _unwind(chunks)
-        await _close(response)
+        await _unwind(chunks)  # noqa: ASYNC102 - it is cancelled to begin with
+        await _close(response)  # noqa: ASYNC102 - it shields itself and waits for nobody
     stated = _stated(bytes(body))
     message = stated.get("message") or f"the server answered {response.status_code} {response.reason_phrase}"
     return ServerRefused(
