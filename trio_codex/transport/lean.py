@@ -8,7 +8,7 @@ frame goes out with the next. The end is whatever comes first: a goodbye, a fram
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -243,7 +243,8 @@ async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> Frames:
     if protocol.handshake_exc is not None:
         raise _not_opened(target, bytes(said), protocol.handshake_exc)
     frames = Frames(protocol)
-    frames.feed(bytes(said[fed:]))
+    with suppress(OSError):  # which the reader is going to meet
+        wire.write(frames.feed(bytes(said[fed:])))  # what came with the answer may want one itself
     return frames
 
 
