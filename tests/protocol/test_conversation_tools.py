@@ -228,6 +228,24 @@ def test_a_handoff_that_speech_cut_off_leaves_the_old_agent_and_asks_nothing() -
     assert driver.conversation.briefing.agent is greeter
 
 
+def test_a_call_that_is_told_after_its_response_was_cut_off_has_no_follow_up() -> None:
+    driver = Driver().answering("r1")
+    driver.interrupt()
+    driver.cancelled("r1", "client_cancelled")
+    driver.called("r1", "c1")
+    assert driver.tool_ended("c1").types == ["conversation.item.create"]
+
+
+def test_an_ask_that_was_interrupted_is_cancelled_even_if_its_response_was_through() -> None:
+    driver = Driver()
+    driver.ask()
+    driver.created("r1")
+    driver.called("r1", "c1")
+    driver.interrupt()
+    (settled,) = driver.done("r1").settled
+    assert settled.value.status == "cancelled"
+
+
 def test_a_handoff_that_is_told_after_its_response_goes_on() -> None:
     driver = Driver().answering("r1")
     driver.done("r1")

@@ -202,6 +202,26 @@ def test_words_are_read_from_the_transcript_where_there_is_no_text() -> None:
     assert [(part.type, part.text) for part in history.items[0].content] == [("", "heard"), ("", "read")]
 
 
+def test_an_item_that_is_not_in_progress_has_all_its_text() -> None:
+    history = History()
+    history.put(message("a", "all"), ROOT)
+    history.put(message("b", "all", status="in_progress"), "a", done=True)
+    assert [history.delta(item_id, 0, "x", SPOKEN) for item_id in ("a", "b")] == [False, False]
+    assert [item.text for item in history.items] == ["all", "all"]
+
+
+def test_items_behind_one_that_nobody_knows_stand_in_their_order_at_the_end() -> None:
+    history = History()
+    history.put(message("a"), ROOT)
+    history.put(message("d"), "c")
+    history.put(message("c"), "b")
+    assert order(history) == ["a", "c", "d"]
+
+
+def test_an_id_that_is_no_text_is_none() -> None:
+    assert not History().put(UnknownItem(type="novelty", body={"type": "novelty", "id": 7}))
+
+
 def test_text_that_an_unfinished_item_has_already_goes_on() -> None:
     history = History()
     history.put(message("a", "Good", role="assistant", status="in_progress"), ROOT)

@@ -38,6 +38,12 @@ def test_deltas_add_up() -> None:
     assert cut(playback, 60.0) == [("a", 300)]
 
 
+def test_the_estimate_of_a_very_long_item() -> None:
+    playback = Playback()
+    receive(playback, "a", 3_000_000, now=10.0)
+    assert cut(playback, 2010.0) == [("a", 2_000_000)]
+
+
 def test_the_estimate_is_in_whole_ms() -> None:
     playback = Playback()
     receive(playback, "a", 1000, now=10.0)
