@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -271,6 +272,34 @@ async def test_a_full_disk_ends_the_recording_and_not_the_session(
             await trio.sleep(1)
         recorder.close()
     assert "the recording ends here: [Errno 28] No space left on device" in caplog.text
+
+
+async def test_a_disk_that_is_full_to_the_end_costs_the_session_nothing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "call.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        async with scripted_session(record=path) as (session, _):
+            await trio.testing.wait_all_tasks_blocked()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, before[1]))
+            await session.send_message("Hello. " * 100, respond=False)
+            await trio.sleep(1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "the recording ends here" in caplog.text
+
+
+@pytest.mark.parametrize("address", ["http://[bad", "http://host:99999/x", "http://host:port/x"])
+async def test_an_address_that_is_none_is_hidden_as_well(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, address: str
+) -> None:
+    path = tmp_path / "call.jsonl"
+    async with scripted_session(record=path) as (_, line):
+        await line.say("novelty", server_url=address)
+        await trio.testing.wait_all_tasks_blocked()
+    assert address not in path.read_text()
+    assert replay(read_recording(path)).same
 
 
 @pytest.mark.parametrize("how", ["raises", "cancelled"])

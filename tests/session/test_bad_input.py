@@ -8,7 +8,7 @@ import pytest
 
 from trio_codex import Agent, tool
 from trio_codex.errors import ConfigurationError, ServerRefused
-from trio_codex.events import AudioEvent, HistoryItem, HistoryPart
+from trio_codex.events import AudioEvent, HistoryItem, HistoryPart, RawModelEvent
 from trio_codex.protocol import ConversationItemCreate, FunctionCallOutput, ResponseCreate, SessionUpdate
 from trio_codex.testing import Call, answer, scripted_session
 
@@ -112,3 +112,13 @@ async def test_an_exception_that_cannot_say_what_it_is() -> None:
         output = (await line.expect(ConversationItemCreate)).item
     assert isinstance(output, FunctionCallOutput)
     assert output.output == "Error: Mute"
+
+
+async def test_a_frame_may_be_nested_as_deeply_as_it_likes() -> None:
+    async with scripted_session() as (session, line):
+        with session.subscribe([RawModelEvent]) as stream:
+            for depth in (600, 900, 5000):
+                await line.say_frame('{"type":"novelty","deep":' + "[" * depth + "]" * depth + "}")
+                assert isinstance(await anext(stream), RawModelEvent)
+            await line.say("novelty")
+            assert (await anext(stream)).data["type"] == "novelty"  # type: ignore[union-attr] # a RawModelEvent

@@ -154,8 +154,13 @@ def _created(recording: Recording) -> Iterator[Recorder]:
         recorder = Recorder(file, audio=recording.audio)
     except (OSError, TypeError, ValueError) as error:
         raise ConfigurationError(f"record: {recording.path!r} cannot be written: {error}") from None
-    with file:
+    try:
         yield recorder
+    finally:
+        try:
+            file.close()
+        except OSError as error:
+            _log.warning("the end of the recording is lost: %s", error)
 
 
 async def _in_thread(function: Callable[[], Any]) -> Any:

@@ -60,8 +60,11 @@ def _decoded_length(text: str) -> int:
 
 
 def _place(url: str) -> str:
-    """Scheme and host of an address: what follows may be a token."""
-    parts = urlsplit(url)
+    """Scheme and host of an address: what follows may be a token. Nothing of what is no address."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return HIDDEN
     host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{host}{port}/{HIDDEN}" if parts.path.strip("/") or parts.query else url

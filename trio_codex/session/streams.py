@@ -217,13 +217,20 @@ def _size(event: SessionEvent) -> int:
 
 
 def _raw_size(data: Any) -> int:
-    if isinstance(data, str | bytes):
-        return len(data)
-    if isinstance(data, dict):
-        return sum(_NOMINAL_BYTES // 4 + _raw_size(value) for value in data.values())
-    if isinstance(data, list):
-        return sum(_raw_size(value) for value in data)
-    return 8
+    """Without recursion: the server may nest what it says more deeply than Python calls functions."""
+    size, values = 0, [data]
+    while values:
+        match values.pop():
+            case str() | bytes() as text:
+                size += len(text)
+            case dict() as fields:
+                size += len(fields) * _NOMINAL_BYTES // 4
+                values += fields.values()
+            case list() as elements:
+                values += elements
+            case _:
+                size += 8
+    return size
 
 
 # By class, not by `match`, which asks each event eight questions: 0.1 µs against 0.7 µs, two times for each event.
