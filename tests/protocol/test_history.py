@@ -226,6 +226,7 @@ def test_text_that_an_unfinished_item_has_already_goes_on() -> None:
     history = History()
     history.put(message("a", "Good", role="assistant", status="in_progress"), ROOT)
     history.delta("a", 0, " day", SPOKEN)
+    assert history.items[0].text == "Good day"
     history.put(message("a", "Good", role="assistant", status="in_progress"))
     assert history.items[0].text == "Good day"
 
