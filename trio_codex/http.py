@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import email.utils
 import functools
-import json as json_module
+import json
 import math
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import trio
 
@@ -32,7 +32,7 @@ from trio_codex.trust import tls_failure
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Answer", "Api", "open_api"]
+__all__ = ["Answer", "Api", "Content", "open_api"]
 
 _log: Final = get_logger("http")
 
@@ -135,6 +135,16 @@ class ServerSentEvents:
             self._waiting = iter(self._parser.feed(await anext(self._answer)))
 
 
+class Content(TypedDict, total=False):
+    """What a request says, as httpx takes it; `files` must be bytes, so that they can be sent again."""
+
+    json: Any
+    data: Mapping[str, Any]
+    files: Any
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
 class Api:
     """A client of one service; `open_api` makes it. Paths are below the endpoint's base, as in `audio/speech`."""
 
@@ -143,26 +153,14 @@ class Api:
         self._client = client
         self._api_key = api_key
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        data: Mapping[str, Any] | None = None,
-        files: Any = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """Ask and read the whole answer. `json`, `data`, `files` and `params` are httpx's; files must be bytes, to be sent again.
+    async def request(self, method: str, path: str, **content: Unpack[Content]) -> httpx.Response:
+        """Ask and read the whole answer.
 
         Cancel-safe: the request is given up. Raises ServerRefused for an answer that is not 2xx, ConnectionFailed when none came or
         it broke off, ConfigurationError for a key that is none.
         """
         with _connection_failures(self.endpoint):
-            response = await self._answered(
-                method, path, json=json, data=data, files=files, params=params, headers=headers
-            )
+            response = await self._answered(method, path, content)
             try:
                 await response.aread()
             finally:
@@ -170,29 +168,17 @@ class Api:
         return response
 
     @asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        data: Mapping[str, Any] | None = None,
-        files: Any = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Answer]:
+    async def stream(self, method: str, path: str, **content: Unpack[Content]) -> AsyncIterator[Answer]:
         """Ask and receive the answer as it comes; leaving the block early ends the request. Raises what `request` raises."""
         async with AsyncExitStack() as stack:
             with _connection_failures(self.endpoint):
-                response = await self._answered(
-                    method, path, json=json, data=data, files=files, params=params, headers=headers
-                )
+                response = await self._answered(method, path, content)
                 stack.push_async_callback(_close, response)
                 chunks = response.aiter_bytes()
                 stack.push_async_callback(_unwind, chunks)
             yield Answer(response, _Named(chunks, self.endpoint))
 
-    async def _answered(self, method: str, path: str, **content: Any) -> httpx.Response:
+    async def _answered(self, method: str, path: str, content: Content) -> httpx.Response:
         """Give a 2xx answer whose body is still to be read."""
         import httpx
 
@@ -219,14 +205,11 @@ class Api:
             attempt += 1
             await trio.sleep(delay)
 
-    async def _send(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response:
+    async def _send(self, method: str, path: str, content: Content) -> httpx.Response:
         key = await resolve_key(self.endpoint, self._api_key)
-        extra = content.get("headers") or {}
-        request = self._client.build_request(
-            method,
-            self.endpoint.url(path),
-            **{**content, "headers": [*self.endpoint.headers(key), *extra.items()]},
-        )
+        headers = [*self.endpoint.headers(key), *content.get("headers", {}).items()]
+        given: dict[str, Any] = {**content, "headers": headers}
+        request = self._client.build_request(method, self.endpoint.url(path), **given)
         request.stream = _whole_body(request.read())
         return await self._client.send(request, stream=True)
 
@@ -360,7 +343,7 @@ async def _refusal(response: httpx.Response) -> ServerRefused:
 
 def _stated(body: bytes) -> Mapping[str, Any]:
     try:
-        whole = json_module.loads(body)
+        whole = json.loads(body)
     except (ValueError, RecursionError):
         return {}
     error = whole.get("error") if isinstance(whole, dict) else None
