@@ -83,7 +83,7 @@ class _Entry:
                 HistoryPart(type=part.type, text=part.fold(), image_url=part.image_url)
                 for _, part in sorted(self.parts.items())
             )
-            assert self.base is not None, "what has a place has been described"
+            assert self.base is not None  # what has a place has been described
             self.value = attrs.evolve(
                 self.base, content=content, text_heard=self.heard, interrupted_at_ms=self.interrupted_at_ms
             )
