@@ -299,3 +299,17 @@ def test_patterns_are_matched(pattern: str) -> None:
         assert re.search(pattern, text)
     except re.error:
         assert text == ""
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "minItems": 10**12},
+        {"type": "string", "minLength": 10**9},
+        {"type": "string", "minLength": 10**9, "pattern": "^b+$"},
+        {"type": "array", "minItems": 400, "items": {"type": "array", "minItems": 400}},
+    ],
+)
+def test_a_schema_that_asks_for_far_too_much_is_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="more than"):
+        arguments_for(one("many", **schema), "hello")

@@ -24,11 +24,13 @@ from trio_codex.server.standin.schema import Resolver, Schema, fits, kind_of
 from trio_codex.server.standin.words import Number, Phrase, likeness, numbers, phrases, titled, tokens
 
 _DEPTH: Final = 6
+_MOST_VALUES: Final = 10_000
+"""Nobody means a schema that asks for more, and it must not keep the server from all others."""
 _NOTHING: Final = object()
 
 
 def arguments_for(schema: Any, said: str) -> dict[str, Any]:
-    """The arguments of one call: an object that fits the function's parameters."""
+    """The arguments of one call: an object that fits the function's parameters. Raises ValueError for what asks for far too much."""
     filling = _Filling(schema if isinstance(schema, Mapping) else {}, said)
     value = filling.value("", schema, required=True, depth=0)
     return value if isinstance(value, dict) else {}
@@ -43,9 +45,13 @@ class _Filling:
         self._words = tokens(said)
         self._numbers: list[Number] = numbers(said)
         self._phrases: list[Phrase] = list(phrases(said))
+        self._left = _MOST_VALUES
 
     def value(self, name: str, schema: Any, *, required: bool, depth: int, variant: int = 0) -> Any:
         """A value for a parameter, `_NOTHING` for an optional one that nobody spoke of."""
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"the schema of the function asks for more than {_MOST_VALUES} values")
         schema = self._resolver.resolve(schema)
         branches = schema.get("anyOf") or schema.get("oneOf")
         if branches:

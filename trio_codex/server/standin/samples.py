@@ -59,15 +59,21 @@ _PLAIN: Final = (
     "09:30",
     "+15550100",
 )
+_LONGEST: Final = 10_000
 
 
 def sample_text(name: str, schema: Schema, resolver: Resolver, variant: int = 0) -> str:
-    """A string that the schema allows; variants differ from one another where the schema leaves room."""
+    """A string that the schema allows; variants differ from one another where the schema leaves room.
+
+    Raises ValueError when it would be far too long.
+    """
     suffix = str(variant + 1) if variant else ""
     words = re.findall(r"[a-z]+", name.lower())
     by_name = next((value for hints, value in _BY_NAME if any(hint in words for hint in hints)), name or "text")
     candidates = [_BY_FORMAT[schema["format"]]] if schema.get("format") in _BY_FORMAT else [by_name + suffix]
     shortest, longest = int(schema.get("minLength", 0)), schema.get("maxLength")
+    if shortest > _LONGEST:
+        raise ValueError(f"the schema asks for a text of more than {_LONGEST} characters")
     for candidate in (*candidates, *_PLAIN):
         padded = candidate.ljust(shortest, "a")[: None if longest is None else int(longest)]
         for each in (candidate, padded, suffix + padded[len(suffix) :]):
