@@ -29,6 +29,15 @@ class Unlawful(AssertionError):
     """The client did what it must not do."""
 
 
+@attrs.define(eq=False)
+class Reason:
+    """Something that a response is owed for. `optional`: the client may have been told to forget it, or to forget its answer."""
+
+    kind: str
+    optional: bool = False
+    spent: bool = False  # a response that may have been forgotten was given for it
+
+
 @attrs.define(eq=False, repr=False)
 class Answer:
     """A response in the making."""
@@ -36,6 +45,7 @@ class Answer:
     id: str
     event_id: str | None  # whose create it was; None for the server's own
     beside: bool = False
+    reasons: list[Reason] = attrs.field(factory=list)  # what it was made for, and nobody has answered since
     item_id: str | None = None
     words: str = ""
     sound_ms: int = 0
@@ -47,15 +57,6 @@ class Answer:
 
     def __repr__(self) -> str:
         return self.id
-
-
-@attrs.define(eq=False)
-class Reason:
-    """Something that a response is owed for. `optional`: the client may have been told to forget it, or to forget its answer."""
-
-    kind: str
-    optional: bool = False
-    spent: bool = False  # a response that may have been forgotten was given for it
 
 
 class ModelServer:
@@ -119,6 +120,16 @@ class ModelServer:
         """The client was told to stop: what is owed need not be given any more."""
         for reason in (*self.reasons, *self.manual.values(), *self.turns.values(), *self.messages.values()):
             reason.optional = True
+        for answer in self.answers.values():
+            for reason in answer.reasons:
+                reason.optional = True
+
+    def unpaid(self, answer: Answer) -> None:
+        """The client had withdrawn the request before it heard of the answer: what it did not know of yet is still owed."""
+        for reason in answer.reasons:
+            reason.spent = False
+        self.reasons.extend(reason for reason in answer.reasons if reason not in self.reasons)
+        answer.reasons.clear()
 
     # --- the client's frames ---------------------------------------------------------------------------------------
 
@@ -212,6 +223,7 @@ class ModelServer:
             if self.manual.pop(frame["event_id"], None) is None:
                 if not self.reasons:
                     self.unwanted.add(answer.id)
+                answer.reasons = list(self.reasons)
                 self.reasons = [reason for reason in self.reasons if reason.optional and not reason.spent]
                 for reason in self.reasons:
                     reason.spent = True
@@ -271,7 +283,8 @@ class ModelServer:
         self._ended = self._unanswered = True
         if self.creates and self.active is None:
             self._begin(None)
-            self.reasons = [reason for reason in self.reasons if reason.kind != "turn"]
+            for made_for in (self.reasons, *(answer.reasons for answer in self.answers.values())):
+                made_for[:] = [reason for reason in made_for if reason.kind != "turn"]
             self._unanswered = False
 
     # --- answers ---------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class Talk(RuleBasedStateMachine):
         self.tickets: Counter[str] = Counter()
         self.abandoned: set[str] = set()
         self.open_creates: set[str] = set()
+        self.withdrawn = False  # the client has cause not to want the answer to its open create any more
         self.running: str | None = None  # the response of the conversation, as far as the client has heard
         self.cut: set[str] = set()
         self.received: Counter[str] = Counter()  # ms of audio by item
@@ -115,6 +116,7 @@ class Talk(RuleBasedStateMachine):
                 assert not self.open_creates, "two creates in flight"
                 assert self.running is None, "a create while a response runs"
                 self.open_creates.add(frame["event_id"])
+                self.withdrawn = False
             case "response.cancel":
                 self.cut.add(frame["response_id"])
             case "conversation.item.truncate":
@@ -134,6 +136,8 @@ class Talk(RuleBasedStateMachine):
                 self.running = response["id"]
                 if self.server.answers[response["id"]].event_id is not None:
                     self.open_creates.clear()
+                else:
+                    self.withdrawn = True
             case "response.output_audio.delta":
                 self.received[frame["item_id"]] += self.last_sound_ms(frame)
             case "error":
@@ -144,9 +148,12 @@ class Talk(RuleBasedStateMachine):
                 self.running = None
         self.perform(self.conversation.receive(decode_server_event(json.dumps(frame)), self.now))
         match frame["type"]:
-            case "response.created":
+            case "response.created" if response["conversation_id"] is not None:
                 unwanted = response["id"] in self.server.unwanted
                 assert not unwanted or response["id"] in self.cut, "an answer that nobody needs was not cancelled"
+                if response["id"] in self.cut:
+                    assert self.withdrawn, "an answer that is wanted was cancelled"
+                    self.server.unpaid(self.server.answers[response["id"]])
             case "response.done" if response["conversation_id"] is not None:
                 self.heard_the_end(self.server.answers[response["id"]])
 
@@ -183,11 +190,13 @@ class Talk(RuleBasedStateMachine):
     def abandon(self, data: st.DataObject) -> None:
         ticket = data.draw(st.sampled_from([ticket for ticket, count in self.tickets.items() if count == 0]))
         self.abandoned.add(ticket)
+        self.withdrawn = True
         self.server.abandon()
         self.perform(self.conversation.abandon(ticket, self.now))
 
     @rule()
     def interrupt(self) -> None:
+        self.withdrawn = True
         self.server.forget()
         if self.running is not None:
             self.cut.add(self.running)
@@ -460,6 +469,23 @@ def test_a_lawful_server() -> None:
 
 def test_a_server_whose_detection_races_ours() -> None:
     run_state_machine_as_test(RacingServer, settings=MORE)
+
+
+def test_a_turn_that_crossed_a_withdrawn_request_is_answered_once() -> None:
+    """The server answers a create that is withdrawn, and with it, unknown to the client yet, a turn committed before: it is owed again."""
+    talk: Any = RacingServer()
+    talk.begin(creates=True, interrupts=False)
+    talk.redirect(back=False)  # the first commit's create waits for it
+    talk.hear(ms=300, commit=True, respond=True)
+    talk.server_takes(count=3)
+    talk.speech_starts()
+    talk.speech_stops(left_ms=0)
+    talk.speech_starts()
+    (detected,) = talk.answers()
+    talk.server.end(detected, "completed")
+    talk.hear(ms=300, commit=True, respond=True)
+    talk.teardown()
+    assert [answer.status for answer in talk.server.answers.values()] == ["completed", "cancelled", "completed"]
 
 
 def test_an_unkind_server() -> None:

@@ -174,6 +174,25 @@ def test_a_commit_and_a_message_beside_it_are_answered_by_one_response() -> None
     assert driver.done("r1").types == []
 
 
+def test_a_turn_that_waits_behind_a_withdrawn_request_gets_its_own_answer() -> None:
+    """The server answered the first turn itself, so our create for it is cancelled: the turn committed meanwhile is asked for again."""
+    driver = Driver(detection={**VAD, "interrupt_response": False})
+    driver.hear(300, commit=True)
+    driver.hear(300, commit=True)
+    assert driver.committed("u1").types == ["response.create"]
+    driver.started("u2")
+    driver.stopped("u2")
+    driver.committed("u2")
+    driver.created("theirs", ours=False)
+    driver.started("u3")
+    driver.done("theirs")
+    assert driver.committed("u3").types == []
+    assert driver.created("r1").types == ["response.cancel"]
+    assert driver.cancelled("r1", "client_cancelled").types == ["response.create"]
+    assert driver.created("r2").types == []
+    assert driver.done("r2").types == []
+
+
 def test_a_commit_of_nothing_at_all_is_an_error() -> None:
     driver = Driver(detection=VAD)
     commit = driver.hear(0, commit=True).frame(COMMIT)
