@@ -16,7 +16,7 @@ from trio_codex.testing import Call, Line, answer, scripted_server
 
 CLOCK = "real"
 
-QUICK_S = 4
+LIMIT_S = 60
 
 TRANSPORT = ["trio-websocket"]
 """The one that sessions of this module are on, see `on_each_transport`."""
@@ -46,7 +46,7 @@ async def test_a_conversation() -> None:
         await answer(line, await line.expect(ResponseCreate), "Half past ten.", audio=[bytes(4800)] * 50)
         assert (await line.expect_end()).code == 1000
 
-    with trio.fail_after(QUICK_S):
+    with trio.fail_after(LIMIT_S):
         async with scripted_server(script) as server, connect(server, Agent(tools=[clock])) as session:
             with session.subscribe([AudioEvent]) as sound:
                 reply = await session.ask("What time is it?")
@@ -76,7 +76,7 @@ async def test_both_talk_at_once() -> None:
                 break
         assert heard == b"".join(pieces)
 
-    with trio.fail_after(10):
+    with trio.fail_after(LIMIT_S):
         async with scripted_server(script) as server, connect(server) as session, trio.open_nursery() as nursery:
             nursery.start_soon(listen, session)
             for piece in pieces:
@@ -85,7 +85,7 @@ async def test_both_talk_at_once() -> None:
 
 async def test_cancelling_a_verb_never_cuts_a_frame() -> None:
     sent = 0
-    with trio.fail_after(10):
+    with trio.fail_after(LIMIT_S):
         async with scripted_server() as server, connect(server) as session:
             with server.line.deaf():
                 for _ in range(400):  # far more than the sockets take
@@ -101,7 +101,7 @@ async def test_cancelling_a_verb_never_cuts_a_frame() -> None:
 
 @pytest.mark.parametrize(("code", "reason"), [(1001, "the hour is over"), (1006, ""), (4000, "no")])
 async def test_the_peer_ends_it(code: int, reason: str) -> None:
-    with trio.fail_after(QUICK_S):
+    with trio.fail_after(LIMIT_S):
         async with scripted_server() as server, connect(server) as session:
             await server.line.drop(code, reason)
             with pytest.raises(ConnectionLost) as caught:
@@ -113,7 +113,7 @@ async def test_the_peer_ends_it(code: int, reason: str) -> None:
 async def test_nobody_listens() -> None:
     async with scripted_server() as server:
         pass
-    with trio.fail_after(QUICK_S), pytest.raises(ConnectionFailed, match="cannot reach"):
+    with trio.fail_after(LIMIT_S), pytest.raises(ConnectionFailed, match="cannot reach"):
         async with connect(server):
             raise AssertionError
 
@@ -122,13 +122,12 @@ async def test_a_peer_that_does_not_answer_the_goodbye_costs_the_patience() -> N
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}/v1/realtime"
     endpoint = Endpoint.custom(url.replace("ws", "http", 1), realtime_url=url)
-    with trio.fail_after(QUICK_S):
+    with trio.fail_after(LIMIT_S):
         async with listener, trio.open_nursery() as nursery:
             nursery.start_soon(_acknowledge_and_freeze, listener)
             async with open_realtime_session(Agent(), endpoint=endpoint, patience=0.2, transport=TRANSPORT[0]):
-                await trio.sleep(0.05)
                 started = trio.current_time()
-            assert 0.2 <= trio.current_time() - started < 1.5
+            assert trio.current_time() - started >= 0.2
             nursery.cancel_scope.cancel()
 
 
@@ -145,20 +144,27 @@ async def _acknowledge_and_freeze(listener: trio.SocketListener) -> None:
 
 async def test_the_bodys_error_comes_out_as_it_is() -> None:
     error = ValueError("mine")
-    with trio.fail_after(QUICK_S), pytest.raises(ValueError, match="mine") as caught:
+    with trio.fail_after(LIMIT_S), pytest.raises(ValueError, match="mine") as caught:
         async with scripted_server() as server, connect(server):
             raise error
     assert caught.value is error
 
 
 async def test_cancelling() -> None:
-    with trio.fail_after(QUICK_S):
+    with trio.fail_after(LIMIT_S):
         async with scripted_server() as server:
-            with trio.move_on_after(0.1) as scope:
-                async with connect(server) as session:
+            with trio.CancelScope() as scope:
+                async with connect(server) as session, trio.open_nursery() as nursery:
+
+                    @nursery.start_soon
+                    async def cancel_once_asked() -> None:
+                        assert (await server.line.expect(ConversationItemCreate)).item.type == "message"
+                        await server.line.expect(ResponseCreate)
+                        scope.cancel()
+
                     await session.ask("hello?")
             assert scope.cancelled_caught
-            assert (await server.line.expect(ConversationItemCreate)).item.type == "message"
+            assert (await server.line.expect_end()).code == 1000
 
 
 @pytest.mark.parametrize("where", ["body", "aclose"])

@@ -40,16 +40,17 @@ async def open_websocket(target: Target, /) -> AsyncIterator[Transport]:
         raise ConnectionFailed(f"no connection to {host_of(target.url)} within {target.timeout:g} s")
     try:
         async with trio.open_nursery() as nursery:
-            with trio.CancelScope(deadline=limit.deadline) as limit:
-                transport = await nursery.start(_run, stream, target)
-            if limit.cancelled_caught:
-                raise stream.what_it_said(target)
-            if isinstance(transport, ConnectionFailed):
-                raise transport
+            reading = trio.CancelScope()
             try:
+                with trio.CancelScope(deadline=limit.deadline) as limit:
+                    transport = await nursery.start(_run, stream, target, reading)
+                if limit.cancelled_caught:
+                    raise stream.what_it_said(target)
+                if isinstance(transport, ConnectionFailed):
+                    raise transport
                 yield transport
             finally:
-                nursery.cancel_scope.cancel()
+                reading.cancel()
     except BaseExceptionGroup as group:
         failed, rest = group.split(ConnectionFailed)
         if failed is None or rest is not None:
@@ -123,7 +124,19 @@ class WebSocketTransport:
 async def _run(
     stream: _WatchedStream,
     target: Target,
+    reading: trio.CancelScope,
     *,
+    task_status: trio.TaskStatus[WebSocketTransport | ConnectionFailed],
+) -> None:
+    """Read until `reading` is cancelled: once it is open, who is cancelled around the connection still says goodbye over it."""
+    with reading:
+        await _read(stream, target, reading, task_status)
+
+
+async def _read(
+    stream: _WatchedStream,
+    target: Target,
+    reading: trio.CancelScope,
     task_status: trio.TaskStatus[WebSocketTransport | ConnectionFailed],
 ) -> None:
     """Own trio-websocket's reader: its failures end the connection, and a failed handshake is the answer."""
@@ -145,6 +158,7 @@ async def _run(
             )
             opened = True
             stream.opened()
+            reading.shield = True
             task_status.started(WebSocketTransport(websocket, stream, over, secrets_in(target.headers)))
     except BaseExceptionGroup as group:
         cancelled, failed = group.split(trio.Cancelled)
