@@ -58,7 +58,7 @@ class Client:
     async def until(self, kind: str) -> list[ServerEvent]:
         """Everything up to and including the next event of this type."""
         came: list[ServerEvent] = []
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not came or came[-1].type != kind:
                 came.append(await self.receive())
         return came

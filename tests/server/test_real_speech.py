@@ -43,7 +43,7 @@ def audio_of(events: list[Any]) -> bytes:
 
 
 async def test_a_conversation_by_voice(server: LocalServer, connect: Any) -> None:
-    with trio.fail_after(25):
+    with trio.fail_after(60):
         question = await spoken("What is the weather in London?")
         async with connect(server) as client:
             await client.update(tools=[WEATHER], audio={"input": {"transcription": {"model": "gpt-transcribe"}}})
@@ -73,7 +73,7 @@ async def test_a_conversation_by_voice(server: LocalServer, connect: Any) -> Non
 
 
 async def test_speech_interrupts_the_answer(server: LocalServer, connect: Any) -> None:
-    with trio.fail_after(25):
+    with trio.fail_after(60):
         interruption = await spoken("Stop it, please.")
         async with connect(server) as client:
             await client.say("Say " + "and so it goes on and on. " * 400)
@@ -86,7 +86,7 @@ async def test_speech_interrupts_the_answer(server: LocalServer, connect: Any) -
 
 
 async def test_a_session_that_writes_down_what_it_hears(server: LocalServer, connect: Any) -> None:
-    with trio.fail_after(25):
+    with trio.fail_after(60):
         question = await spoken("What is the weather in London?")
         async with connect(server, "intent=transcription", first="session.created") as client:
             await client.append(SILENCE + question + SILENCE)
@@ -111,8 +111,8 @@ def workers() -> set[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="there is no /proc here")
 async def test_workers_that_die_are_replaced() -> None:
-    with trio.fail_after(40):
-        async with open_local_server() as server, httpx.AsyncClient(timeout=20, base_url=server.http_url) as http:
+    with trio.fail_after(60):
+        async with open_local_server() as server, httpx.AsyncClient(timeout=60, base_url=server.http_url) as http:
             order = {"model": "m", "voice": "alloy", "input": "What is the weather in London?"}
             sound = (await http.post("/audio/speech", json=order)).content
 

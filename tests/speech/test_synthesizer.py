@@ -45,7 +45,7 @@ async def said(synthesizer: Synthesizer, text: str, **settings: Any) -> bytes:
 
 @every_engine
 async def test_a_sentence_sounds(engine: Any) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_synthesizer(engine=engine) as synthesizer:
             pcm = await said(synthesizer, "Hello. How are you?")
     assert synthesizer.engine == engine
@@ -55,7 +55,7 @@ async def test_a_sentence_sounds(engine: Any) -> None:
 
 @every_engine
 async def test_odd_texts_do_no_harm(engine: Any) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_synthesizer(engine=engine) as synthesizer:
             for text in ODD_TEXTS:
                 assert len(await said(synthesizer, text)) > 4800
@@ -65,7 +65,7 @@ async def test_odd_texts_do_no_harm(engine: Any) -> None:
 
 @every_engine
 async def test_leaving_in_the_middle_frees_the_worker(engine: Any) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_synthesizer(engine=engine) as synthesizer:
             await said(synthesizer, "one")
             (worker,) = synthesizer._pool._idle
@@ -73,14 +73,14 @@ async def test_leaving_in_the_middle_frees_the_worker(engine: Any) -> None:
                 await anext(speech)
             began = time.perf_counter()
             assert await said(synthesizer, "two")
-            assert time.perf_counter() - began < 2
+            assert time.perf_counter() - began < 20  # all of the other would take minutes
             assert [idle.pid for idle in synthesizer._pool._idle] == [worker.pid]
 
 
 @every_engine
 async def test_speed_and_voices_make_a_difference(engine: Any) -> None:
     text = "The weather is fine."
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_synthesizer(engine=engine) as synthesizer:
             normal, fast, slow = [len(await said(synthesizer, text, speed=speed)) for speed in (1.0, 1.8, 0.5)]
             assert fast * 1.3 < normal < slow / 1.3
@@ -90,7 +90,7 @@ async def test_speed_and_voices_make_a_difference(engine: Any) -> None:
 
 
 async def test_a_slow_listener_does_not_keep_the_worker() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_synthesizer(engine="espeak-ng") as synthesizer:
             async with synthesizer.speak("Here are some words, to be taken later.") as later:
                 now = await said(synthesizer, "Here are some words, to be taken now.")
@@ -99,7 +99,7 @@ async def test_a_slow_listener_does_not_keep_the_worker() -> None:
 
 
 async def test_a_killed_worker_is_an_error_and_then_replaced() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_synthesizer(engine="espeak-ng") as synthesizer:
             await said(synthesizer, "one")
             (worker,) = synthesizer._pool._idle
@@ -114,7 +114,7 @@ async def test_a_killed_worker_is_an_error_and_then_replaced() -> None:
 
 
 async def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_synthesizer(engine="espeak-ng") as synthesizer:
             for speed in (0.1, 5, float("nan")):
                 with pytest.raises(ConfigurationError, match="speed"):

@@ -29,7 +29,7 @@ async def test_leaving_ends_the_request() -> None:
                 if isinstance(event, VoiceStreamEventAudio):
                     break
             assert not server.ended.is_set()
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await server.ended.wait()
     assert len(server.asked) == 1
     assert server.asked[0].startswith(b"POST /v1/audio/speech")
@@ -46,6 +46,6 @@ async def test_speech_ends_the_request() -> None:
                     ended.append(event.interrupted)
                     if event.interrupted and event.turn > 1:
                         break
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 await server.ended.wait()  # the run goes on meanwhile
     assert ended == [False, True]

@@ -18,7 +18,7 @@ from trio_codex.http import open_api
 from trio_codex.server import open_local_server
 from trio_codex.testing.engines import ScriptedSTT, ToneTTS
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 def serving(*faults: str) -> Any:

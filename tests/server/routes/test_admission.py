@@ -20,7 +20,7 @@ KEY = {"Authorization": "Bearer sk-main"}
 
 @asynccontextmanager
 async def guarded() -> AsyncIterator[tuple[LocalServer, httpx.AsyncClient]]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             open_local_server(stt=ScriptedSTT(), tts=ToneTTS(), api_key="sk-main") as server,
             httpx.AsyncClient(base_url=server.http_url, headers=KEY) as http,

@@ -26,10 +26,10 @@ ASK = {"model": "gpt-5", "input": "What is the weather in London?", "tools": [WE
 
 @asynccontextmanager
 async def asking(responder: Any = None) -> AsyncIterator[Callable[..., Any]]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             open_local_server(stt=ScriptedSTT(), tts=ToneTTS(), responder=responder) as server,
-            httpx.AsyncClient(timeout=10) as http,
+            httpx.AsyncClient(timeout=60) as http,
         ):
 
             async def ask(**body: Any) -> httpx.Response:

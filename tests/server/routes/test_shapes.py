@@ -31,7 +31,7 @@ TOOL = {"type": "function", "name": "get_weather", "description": "Weather.", "p
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             open_local_server(stt=ScriptedSTT(["good morning"] * 3), tts=ToneTTS()) as server,
             httpx.AsyncClient(base_url=server.http_url) as client,

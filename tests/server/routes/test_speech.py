@@ -23,10 +23,10 @@ SPOKEN_BYTES = 48 * 20 * len("One two.Three!")
 
 @asynccontextmanager
 async def speaking(tts: Any = None) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             open_local_server(stt=ScriptedSTT(), tts=tts or ToneTTS()) as server,
-            httpx.AsyncClient(timeout=10) as http,
+            httpx.AsyncClient(timeout=60) as http,
         ):
             yield http, f"{server.http_url}/audio/speech"
 
@@ -163,7 +163,7 @@ async def test_one_request_too_many_is_refused() -> None:
     refused: list[httpx.Response] = []
     async with speaking(tts) as (http, url):
         limits = httpx.Limits(max_connections=40)
-        async with httpx.AsyncClient(timeout=10, limits=limits) as many, trio.open_nursery() as nursery:
+        async with httpx.AsyncClient(timeout=60, limits=limits) as many, trio.open_nursery() as nursery:
 
             async def ask() -> None:
                 async with many.stream("POST", url, json={**ORDER, "response_format": "pcm"}) as answer:
@@ -178,5 +178,6 @@ async def test_one_request_too_many_is_refused() -> None:
         assert refused[0].status_code == 429
         assert refused[0].headers["retry-after"] == "1"
         assert refused[0].json()["error"]["code"] == "rate_limit_exceeded"
-        await trio.sleep(0.2)
-        assert (await http.post(url, json={**ORDER, "input": "x"})).status_code == 200
+        while (again := await http.post(url, json={**ORDER, "input": "x"})).status_code == 429:  # noqa: ASYNC110
+            await trio.sleep(0.1)  # until the server has seen them go
+        assert again.status_code == 200

@@ -151,7 +151,7 @@ async def test_a_conversation_by_voice() -> None:
 
 @pytest.mark.parametrize("fault", ["insufficient-quota", "invalid-api-key", "refused-session"])
 async def test_refusals_are_not_tried_again(fault: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with (
             open_local_server(stt=ScriptedSTT(["no"]), tts=ToneTTS(), faults=[fault]) as server,
             OpenAISTT(endpoint=server.endpoint).open_stream(STTSettings()) as stream,
@@ -197,7 +197,7 @@ async def test_an_agent_with_tools_and_a_handoff() -> None:
     async def send(text: str) -> None:
         said.append(text)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_local_server(stt=ScriptedSTT(["no"]), tts=ToneTTS(), responder=Clerk()) as server:
             workflow = AgentWorkflow(GREETER, endpoint=server.endpoint)
             async with workflow.open() as run:
@@ -214,7 +214,7 @@ async def test_an_agent_with_tools_and_a_handoff() -> None:
 
 async def test_an_agent_in_a_pipeline() -> None:
     """The pipeline's service is its workflow's as well; the whole is heard, answered and said by one server."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_local_server(stt=ScriptedSTT(["hello"]), tts=ToneTTS(), responder=Clerk()) as server:
             pipeline = VoicePipeline(AgentWorkflow(GREETER), endpoint=server.endpoint)
             async with pipeline.run(AudioInput(SILENCE)) as result:
@@ -233,7 +233,7 @@ async def test_a_service_that_fails_agents(quick: LocalServer) -> None:
     async def send(text: str) -> None:
         raise AssertionError(text)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_local_server(stt=ScriptedSTT(["no"]), tts=ToneTTS(), responder=Broken()) as server:
             with pytest.raises(VoiceError, match="failed") as raised:
                 await AgentWorkflow(GREETER, endpoint=server.endpoint).run(Transcript("Hi."), send)

@@ -97,7 +97,7 @@ async def test_a_request_ends_with_its_block_and_what_the_body_raises_comes_out(
                 assert await anext(chunks) == b"ab"
                 raise error
         assert raised.value is error
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await hung_up.wait()
 
 
@@ -114,7 +114,7 @@ async def test_opened_it_keeps_its_connection(serving: Any) -> None:
             for _ in range(3):
                 assert await say(tts) == b"ab"
             assert service.connections == 1
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await service.all_hung_up.wait()
     assert (len(service.asked), connections) == (3, 1)
 
