@@ -86,6 +86,7 @@ def test_serve_says_that_its_port_is_in_use(cli: Cli) -> None:
         done = cli.run("serve", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
     assert "in use" in done.stderr
+    assert "0 lets the system choose" in done.stderr
     assert "Traceback" not in done.stderr
 
 

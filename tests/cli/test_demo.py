@@ -65,7 +65,7 @@ def test_people_see_both_sides_and_the_figures(cli: Cli) -> None:
     assert any(line.startswith("you: ") and "boston" in line for line in lines)
     assert any(line.startswith("Greeter: ") for line in lines)
     assert any("[Greeter hands over to TechSupport]" in line for line in lines)
-    assert any("5 turns, 2 tool calls, 1 handoffs" in line for line in lines)
+    assert any("5 turns, 2 tool calls, 1 handoff, " in line for line in lines)
     assert (cli.folder / "call.wav").exists()
 
 

@@ -42,3 +42,14 @@ def test_a_turn_is_over_when_everything_is_answered(events: list[SessionEvent], 
     for event in events:
         minutes._note(event)
     assert minutes.turn_over.is_set() is over
+
+
+def test_the_figures_count_in_words_and_leave_out_what_nobody_measured() -> None:
+    minutes = Minutes(Console(quiet=True))
+    minutes.begin_turn("hello")
+    assert minutes.figures(0, 2) == "1 turn, 0 tool calls, 0 handoffs, 0.0 s of audio in, 2.0 s out"
+    minutes.begin_turn("and now aloud")
+    minutes.turns[-1].first_audio_ms = 300
+    assert minutes.figures(1, 2).endswith(
+        "2 turns, 0 tool calls, 0 handoffs, 1.0 s of audio in, 2.0 s out, time to first audio: -, 300 ms"
+    )

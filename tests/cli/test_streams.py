@@ -46,6 +46,12 @@ def test_a_place_that_cannot_be_written_is_named_before_the_call(cli: Cli, comma
     assert "Traceback" not in done.stderr
 
 
+def test_a_recording_that_cannot_be_made_is_named_as_it_was_given(cli: Cli) -> None:
+    done = cli.run("talk", "--local", "--record", "nowhere/call.jsonl", input="hello\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "trio-codex talk: record: 'nowhere/call.jsonl' cannot be written: No such file or directory\n"
+
+
 def test_the_json_is_printed_even_when_the_sound_cannot_be_kept(cli: Cli) -> None:
     done = cli.run("talk", "--local", "--json", "--output", "/dev/full", input="hello\n")
     assert done.returncode == 1

@@ -17,7 +17,7 @@ _COLOURS = {"session": "notice", "end": "notice", "guardrail": "error"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `inspect`."""
-    parser.add_argument("recording", type=Path, help="a file made with record=, or by `talk --record`")
+    parser.add_argument("recording", type=Path, help="a file made with record=, or by `talk` or `demo` with --record")
     parser.add_argument("--html", type=Path, metavar="PAGE", help="write one self-contained page as well")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

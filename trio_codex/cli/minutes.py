@@ -8,6 +8,7 @@ it short; and whoever speaks while it is over, opens it again.
 from __future__ import annotations
 
 import json
+from collections.abc import Sized
 from typing import Any
 
 import attrs
@@ -139,17 +140,24 @@ class Minutes:
 
     def figures(self, audio_in_s: float, audio_out_s: float) -> str:
         """One line that sums the conversation up."""
-        waits = [f"{turn.first_audio_ms} ms" if turn.first_audio_ms is not None else "-" for turn in self.turns]
-        return (
-            f"{len(self.turns)} turns, {len(self.tool_calls)} tool calls, {len(self.handoffs)} handoffs, "
-            f"{audio_in_s:.1f} s of audio in, {audio_out_s:.1f} s out, time to first audio: {', '.join(waits)}"
+        counts = (
+            f"{_count(self.turns, 'turn')}, {_count(self.tool_calls, 'tool call')}, {_count(self.handoffs, 'handoff')}"
         )
+        line = f"{counts}, {audio_in_s:.1f} s of audio in, {audio_out_s:.1f} s out"
+        if all(turn.first_audio_ms is None for turn in self.turns):  # in writing, or faster than real time
+            return line
+        waits = [f"{turn.first_audio_ms} ms" if turn.first_audio_ms is not None else "-" for turn in self.turns]
+        return f"{line}, time to first audio: {', '.join(waits)}"
 
     def as_json(self, **more: Any) -> str:
         """The same for machines."""
         turns = [attrs.asdict(turn) for turn in self.turns]
         facts = {"turns": turns, "tool_calls": self.tool_calls, "handoffs": self.handoffs, **more}
         return json.dumps(facts, ensure_ascii=False)
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) != 1 else ''}"
 
 
 def _plain(arguments: str) -> Any:

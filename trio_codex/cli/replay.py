@@ -13,7 +13,7 @@ _SHOWN = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `replay`."""
-    parser.add_argument("recording", type=Path, help="a file made with record=, or by `talk --record`")
+    parser.add_argument("recording", type=Path, help="a file made with record=, or by `talk` or `demo` with --record")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -153,7 +153,8 @@ def _created(recording: Recording) -> Iterator[Recorder]:
         file = os.fdopen(os.open(recording.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
         recorder = Recorder(file, audio=recording.audio)
     except (OSError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"record: {recording.path!r} cannot be written: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"record: {str(recording.path)!r} cannot be written: {reason}") from None
     try:
         yield recorder
     finally:

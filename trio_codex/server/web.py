@@ -6,6 +6,7 @@ connections' streams and closes them when the time for an orderly end is over.
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any, Final
 
@@ -36,7 +37,8 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((str(address[0]), port), family=family, backlog=128)
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        advice = "take another port; 0 lets the system choose" if error.errno == errno.EADDRINUSE else ""
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}", advice=advice) from error
 
 
 class WebServer:
