@@ -13,6 +13,7 @@ from tests.voice.scripted import silence, tone
 from trio_codex.audio import write_wav
 from trio_codex.errors import ConfigurationError
 from trio_codex.voice import AudioInput, StreamedAudioInput
+from trio_codex.voice.inputs import Pace, pump
 from trio_codex.voice.turns import Cutter, LoudnessDetector, Utterance
 
 CLOCK = "virtual"
@@ -125,3 +126,23 @@ def test_noise_that_lasts_is_no_speech() -> None:
     detector = LoudnessDetector()
     found = [type(event).__name__ for _ in range(100) for event in detector.feed(tone(100))]
     assert found == ["SpeechStarted", "SpeechStopped"]
+
+
+async def test_a_recording_does_not_look_live_on_a_busy_machine() -> None:
+    clock: Any = trio.lowlevel.current_clock()
+
+    class Busy(trio.abc.Instrument):
+        def before_task_step(self, task: object) -> None:
+            clock.jump(1)
+
+    audio, pace = StreamedAudioInput(), Pace()
+    for _ in range(20):
+        audio.send_nowait(bytes(4800))
+    audio.close()
+    send, receive = trio.open_memory_channel[bytes](100)
+    busy = Busy()
+    trio.lowlevel.add_instrument(busy)
+    with receive:
+        await pump(audio, pace, send)
+    trio.lowlevel.remove_instrument(busy)
+    assert not pace.is_live(0)
