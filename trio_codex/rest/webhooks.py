@@ -93,9 +93,9 @@ def verify_webhook(
         if not named.get(name):
             raise _not_the_services(f"the header {name} is missing", name)
     _check_time(named[_TIME], time.time() if now is None else now)
-    signed = b".".join((named[_ID].encode(), named[_TIME].encode(), raw))
+    signed = b".".join((named[_ID].encode(errors="replace"), named[_TIME].encode(), raw))
     expected = base64.b64encode(hmac.digest(key, signed, hashlib.sha256))
-    given = [each.removeprefix("v1,").encode() for each in named[_SIGNATURE].split()]
+    given = [each.removeprefix("v1,").encode(errors="replace") for each in named[_SIGNATURE].split()]
     if not sum(
         hmac.compare_digest(expected, each) for each in given
     ):  # all are compared, so that the time says nothing
@@ -125,8 +125,8 @@ def _key(secret: str | Secret | None) -> bytes:
 
 def _check_time(stamp: str, now: float) -> None:
     try:
-        sent = int(stamp)
-    except ValueError:
+        sent = float(int(stamp))
+    except (ValueError, OverflowError):
         raise _not_the_services("its time is not a whole number of seconds", _TIME) from None
     if abs(now - sent) > TOLERANCE_S:
         age = "old" if sent < now else "in the future"
