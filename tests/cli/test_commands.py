@@ -65,7 +65,10 @@ def test_without_a_key_openai_is_refused_with_the_places_looked_at(cli: Cli) -> 
     assert "no API key found (CODEX_API_KEY, auth.json OPENAI_API_KEY, or OPENAI_API_KEY)" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["sing"], ["demo", "--local", "--openai"], ["serve", "--port", "many"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["sing"], ["demo", "--local", "--openai"], ["serve", "--port", "many"], ["serve", "--fault", "none"]],
+)
 def test_usage(cli: Cli, arguments: list[str]) -> None:
     assert cli.run(*arguments).returncode == 2
 

@@ -82,7 +82,7 @@ def test_input_that_is_closed_or_no_text(cli: Cli) -> None:
 
 def test_a_port_that_is_none(cli: Cli) -> None:
     done = cli.run("serve", "--port", "70000")
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "70000" in done.stderr
 
 
