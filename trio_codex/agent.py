@@ -278,8 +278,10 @@ class Agent:
 async def resolve_instructions(agent: Agent, context: Any) -> str:
     """Give an agent's instructions as text, asking its callable if it has one. Cancelling cancels the callable.
 
-    Raises what the callable raises; ConfigurationError when it does not give a text.
+    Raises what the callable raises; ConfigurationError when it does not give a text, and for what is no agent.
     """
+    if not isinstance(agent, Agent):
+        raise ConfigurationError(f"an Agent is expected, not {agent!r}")
     text: object = await evaluate(agent.instructions, context, agent)
     if not isinstance(text, str):
         raise ConfigurationError(f"the instructions of agent {agent.name!r} must be a text, not {type(text).__name__}")

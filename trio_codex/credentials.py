@@ -72,9 +72,12 @@ async def resolve_key(
     """Give the key for an endpoint, None where it needs none and none was found. Asks callables; reads small files.
 
     Raises ConfigurationError when a required key is missing (naming the places looked at), when a callable gives none,
-    when a key is no key, and when it would travel unencrypted. What a callable raises comes out as it is; cancelling
-    cancels the callable.
+    when a key is no key, when it would travel unencrypted, and for what is no endpoint. What a callable raises comes
+    out as it is; cancelling cancels the callable.
     """
+    if not isinstance(endpoint, Endpoint):
+        kind = type(endpoint).__name__  # and not what it is: URLs may hold secrets
+        raise ConfigurationError(f"endpoint must be an Endpoint, such as Endpoint.custom(url), not {kind}")
     found: Secret | None = None
     looked_at: tuple[str, ...] = ()
     for source, name in ((api_key, "api_key"), (endpoint.key_source, "the endpoint's key")):

@@ -24,6 +24,18 @@ async def test_kinds_are_event_classes(kinds: Any) -> None:
             assert stream.kinds == (AudioEvent,)
 
 
+async def test_an_agent_and_an_endpoint_are_none_of_their_parts() -> None:
+    with pytest.raises(ConfigurationError, match="an Agent is expected, not 'Helper'"):
+        async with scripted_session("Helper"):  # type: ignore[arg-type]
+            raise AssertionError("this is no agent")
+    with pytest.raises(ConfigurationError, match=r"Endpoint\.custom\(url\), not str"):
+        async with scripted_session(endpoint="http://127.0.0.1:8765/v1"):
+            raise AssertionError("this is no endpoint")
+    async with scripted_session() as (session, _):
+        with pytest.raises(ConfigurationError, match="an Agent is expected"):
+            await session.update_agent(Agent)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("content", [None, 5])
 async def test_content_is_a_text_or_parts(content: Any) -> None:
     async with scripted_session() as (session, _):
