@@ -90,6 +90,30 @@ def test_words_that_only_the_items_tell_are_checked(kind: str) -> None:
     assert texts(driver.done("r1", output=[item])) == ["bad words"]
 
 
+def test_words_are_checked_once_however_often_they_are_told() -> None:
+    driver = call(guarded(every=1000))
+    item = {"id": "a1", "type": "message", "role": "assistant"}
+    content = [{"type": "output_audio", "transcript": "One."}, {"type": "output_audio", "transcript": "Two."}]
+    for index, words in enumerate(("One.", "Two.")):
+        place = {"response_id": "r1", "item_id": "a1", "output_index": 0, "content_index": index}
+        driver.server("response.output_audio_transcript.delta", **place, delta=words)
+    told = {"response_id": "r1", "output_index": 0, "item": item | {"content": content}}
+    whole = driver.server("response.output_item.done", **told)
+    assert texts(whole) == ["One.\nTwo."]
+    check = whole.only(StartCheck)
+    assert check.check_id.startswith("check_")
+    assert check.guardrail is driver.conversation.briefing.agent.guardrails[0]
+    assert texts(driver.judge(whole)) == []
+    assert texts(driver.done("r1", output=[told["item"]])) == []
+
+
+def test_a_trip_tells_the_text_that_was_checked() -> None:
+    driver = call()
+    check = driver.said("r1", "a1", "something bad")
+    driver.said("r1", "a1", " and more")
+    assert driver.judge(check, True).only(GuardrailTrippedEvent).message == "something bad"
+
+
 def test_answers_beside_the_conversation_are_not_checked() -> None:
     driver = Call(agent=guarded())
     driver.raw(type="response.create", response={"conversation": "none"})
@@ -364,6 +388,19 @@ def test_whoever_asked_is_told_once_the_guardrails_are_through() -> None:
     reply = settled.value
     assert isinstance(reply, Reply)
     assert (settled.ticket, reply.status, reply.transcript, len(reply.audio)) == (ticket, "completed", "Good.", 4800)
+
+
+def test_what_comes_after_the_end_is_checked_and_told_to_nobody() -> None:
+    driver, _ = asking(HOLDING)
+    check = driver.said("r1", "a1", "Good.")
+    item = {"id": "a1", "type": "message", "role": "assistant", "content": []}
+    driver.done("r1", output=[item])
+    driver.said("r1", "a1", " Late.")
+    driver.words_done("r1", "a1", "Late.")
+    driver.server("response.output_item.done", response_id="r1", output_index=0, item=item | {"id": "a2"})
+    (settled,) = driver.judge(driver.judge(check)).settled
+    assert settled.value.transcript == "Good."
+    assert [item.id for item in settled.value.items] == ["a1"]
 
 
 def test_whoever_asked_for_what_was_stopped_gets_nothing_of_what_was_held() -> None:

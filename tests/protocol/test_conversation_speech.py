@@ -10,10 +10,12 @@ import pytest
 from tests.protocol.driver import MS, VAD, Driver
 from trio_codex.errors import LocalProtocolError
 from trio_codex.events import (
+    Audio,
     AudioEndEvent,
     AudioEvent,
     AudioInterruptedEvent,
     ErrorEvent,
+    ErrorInfo,
     HistoryAddedEvent,
     HistoryUpdatedEvent,
     InputAudioTimeoutTriggeredEvent,
@@ -504,15 +506,90 @@ def test_what_the_user_said_is_told_piece_by_piece_and_whole() -> None:
     assert late.events == []
 
 
+def test_pieces_of_a_transcript_stand_where_they_belong_though_their_item_comes_late() -> None:
+    driver = Driver()
+    driver.server(f"{TRANSCRIPTION}.delta", item_id="u", content_index=1, delta="Look")
+    driver.server(f"{TRANSCRIPTION}.delta", item_id="u", content_index=1, delta=None)
+    driver.server(f"{TRANSCRIPTION}.delta", item_id="v", delta="Well")
+    for item_id in ("u", "v"):
+        driver.item(item_id, role="user")
+    heard = [[(part.type, part.text) for part in item.content] for item in driver.conversation.history]
+    assert heard == [[("input_audio", "Look")], [("input_audio", "Well")]]
+
+
+def test_a_whole_transcript_is_of_what_was_heard() -> None:
+    driver = Driver()
+    usage = {"type": "duration", "seconds": 1}
+    driver.server(f"{TRANSCRIPTION}.completed", item_id="u", content_index=0, transcript="Look", usage=usage)
+    driver.item("u", role="user")
+    (part,) = driver.conversation.history[0].content
+    assert (part.type, part.text) == ("input_audio", "Look")
+
+
+def test_who_was_cut_off_elsewhere_is_known() -> None:
+    """Another client of the same session truncates as well."""
+    driver = Driver().answering("r1")
+    driver.item("m", status="in_progress")
+    driver.server("conversation.item.truncated", item_id="m", content_index=0, audio_end_ms=700)
+    assert driver.conversation.history[0].interrupted_at_ms == 700
+
+
 def test_a_transcription_that_failed_is_told() -> None:
-    error = {"type": "server_error", "message": "too noisy", "code": "noise"}
+    error = {"type": "server_error", "message": "too noisy", "code": "noise", "param": "audio"}
     step = Driver().server(f"{TRANSCRIPTION}.failed", item_id="u", content_index=0, error=error)
-    assert step.only(ErrorEvent).error.message == "too noisy"
+    assert step.only(ErrorEvent).error == ErrorInfo("server_error", "too noisy", "noise", "audio")
 
 
-def test_items_that_come_before_their_predecessor_find_their_place() -> None:
+def test_a_transcription_that_failed_for_no_reason_is_told() -> None:
+    step = Driver().server(f"{TRANSCRIPTION}.failed", item_id="u", content_index=0, error={})
+    assert step.only(ErrorEvent).error == ErrorInfo("transcription_failed", "the transcription failed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [("output_audio_transcript", "output_audio"), ("output_text", "output_text")]
+)
+def test_whole_words_are_kept_though_nobody_knows_their_answer(kind: str, part: str) -> None:
+    driver = Driver()
+    place = {"response_id": "r9", "item_id": "m", "output_index": 0, "content_index": 0}
+    words = {"transcript" if part == "output_audio" else "text": "Hello"}
+    driver.server(f"response.{kind}.done", **place, **words)
+    driver.item("m")
+    assert [(part.type, part.text) for part in driver.conversation.history[0].content] == [(part, "Hello")]
+
+
+def test_whoever_asked_gets_the_words_as_they_are_told_whole() -> None:
+    driver = Driver()
+    driver.ask()
+    driver.created("r1")
+    driver.said("r1", "m", "Helo")
+    place = {"response_id": "r1", "item_id": "m", "output_index": 0, "content_index": 0}
+    driver.server("response.output_audio_transcript.done", **place, transcript="Hello")
+    (settled,) = driver.done("r1").settled
+    assert settled.value.transcript == "Hello"
+
+
+@pytest.mark.parametrize("response_id", ["r1", "r9"])
+def test_sound_says_where_it_belongs(response_id: str) -> None:
+    driver = Driver()
+    if response_id == "r1":
+        driver.answering("r1")
+    place = {"response_id": response_id, "item_id": "m", "output_index": 0, "content_index": 1}
+    step = driver.server("response.output_audio.delta", **place, delta=base64.b64encode(bytes(480)).decode())
+    assert step.only(AudioEvent).audio == Audio(bytes(480), "m", 1, response_id)
+    assert step.only(Play) == Play(response_id, "m", 1, bytes(480))
+
+
+@pytest.mark.parametrize("told", ["added", "done"])
+def test_items_that_come_before_their_predecessor_find_their_place(told: str) -> None:
     driver = Driver()
     for item_id, previous in [("b", "a"), ("c", "b"), ("a", None)]:
         item = {"id": item_id, "type": "message", "role": "user", "content": []}
-        driver.server("conversation.item.added", item=item, previous_item_id=previous)
+        driver.server(f"conversation.item.{told}", item=item, previous_item_id=previous)
     assert [item.id for item in driver.conversation.history] == ["a", "b", "c"]
+
+
+def test_an_item_that_is_done_stays_done_whatever_comes_late() -> None:
+    driver = Driver()
+    driver.item("m", done=True, status="completed")
+    driver.item("m", status="in_progress")
+    assert driver.conversation.history[0].status == "completed"

@@ -123,6 +123,29 @@ def test_a_late_verdict_of_a_stopped_answer_trips_late() -> None:
     assert step(state, Tripped(0)) == (Through(tripped=True), (Trip(0, late=True),))
 
 
+def test_a_check_is_due_when_just_so_many_characters_have_come() -> None:
+    state = guardrails.watching([Guardrail(len, every=10)])
+    state, outcomes = step(state, Said(9))
+    assert outcomes == ()
+    assert step(state, Said(10))[1] == (Check(0, 10),)
+
+
+def test_a_trip_says_whose_it_is() -> None:
+    state, _ = step(guardrails.watching([Guardrail(len, every=1), Guardrail(len, every=1)]), Said(5))
+    assert step(state, Tripped(1)) == (Through(tripped=True), (Trip(1),))
+
+
+def test_a_stopped_answer_waits_for_every_check_that_is_under_way() -> None:
+    state, _ = step(guardrails.watching([Guardrail(len, every=1)] * 2 + [Guardrail(len, every=9)]), Said(5))
+    state, _ = step(state, guardrails.CutOff())
+    assert step(state, Passed(2)) == (state, ())
+    state, outcomes = step(state, Passed(0))
+    assert (state, outcomes) == (guardrails.Stopped(frozenset({1})), ())
+    assert step(state, Passed(1)) == (Through(), ())
+    assert step(state, Tripped(0)) == (state, ())
+    assert step(state, Tripped(1)) == (Through(tripped=True), (Trip(1, late=True),))
+
+
 # --- sentences -----------------------------------------------------------------------------------------------------------
 
 
@@ -169,11 +192,29 @@ def test_sound_waits_for_its_sentence() -> None:
     answer.hold("p", "b")
     assert answer.text(0) == "One two three. Fo"
     assert answer.take() == []
+    answer.said("p", "ur.")
+    assert answer.text(0) == "One two three. Fo"
     answer.passed(0)
     assert answer.take() == ["a"]
-    answer.said("p", "ur.")
     answer.passed(0)
     assert answer.take() == ["b"]
+
+
+def test_a_sentence_ends_after_its_quotes_though_they_come_later() -> None:
+    answer = guarded()
+    answer.said("p", 'He said "no')
+    assert answer.said("p", ".") == (Check(0, 12),)
+    answer.passed(0)
+    assert answer.said("p", '" Then') == (Check(0, 18),)
+
+
+def test_words_that_are_none_do_not_run_ahead_of_the_sound() -> None:
+    answer = guarded()
+    answer.said("o", "One.")
+    answer.said("p", "")
+    answer.hold("p", "a")
+    answer.passed(0)
+    assert answer.take() == []
 
 
 def test_sound_that_comes_before_its_words_waits_for_the_next_sentence() -> None:
@@ -226,6 +267,44 @@ def test_words_that_differ_from_what_was_told_are_checked() -> None:
     assert answer.text(0) == "good\nbad"
 
 
+@pytest.mark.parametrize(
+    ("whole", "text"),
+    [("one two", "one two"), ("one two three", "one two three"), ("two", "one two\ntwo"), ("", "one two")],
+)
+def test_what_the_end_of_a_part_tells_is_added_once(whole: str, text: str) -> None:
+    answer = guarded()
+    answer.said("p", "one")
+    answer.said("p", " two")
+    answer.whole("p", whole)
+    assert answer.text(0) == text
+    answer.passed(0)
+    assert answer.said("p", " and more") == ()
+    assert answer.whole("p", "something else") == ()
+    assert answer.ended() == ()
+    assert not answer.pending
+
+
+def test_the_end_of_one_part_does_not_break_another() -> None:
+    answer = guarded()
+    answer.said("p", "one")
+    answer.said("q", "two")
+    answer.whole("p", "one")
+    answer.passed(0)
+    answer.said("q", " three")
+    assert answer.ended() == (Check(0, 13),)
+    assert answer.text(0) == "one\ntwo three"
+
+
+def test_who_does_not_hold_keeps_nothing_waiting() -> None:
+    answer: Guarded[str] = Guarded([Guardrail(len, every=100, hold="sentence"), Guardrail(len, every=1)])
+    assert answer.said("p", "well") == (Check(1, 4),)
+    answer.hold("p", "a")
+    assert answer.ended() == (Check(0, 4),)
+    answer.passed(0)
+    assert answer.take() == ["a"]
+    assert answer.pending
+
+
 def test_everybody_who_holds_must_pass() -> None:
     answer = guarded(100, 100)
     answer.said("p", "One.")
@@ -234,6 +313,14 @@ def test_everybody_who_holds_must_pass() -> None:
     assert answer.take() == []
     answer.passed(0)
     assert answer.take() == ["a"]
+
+
+def test_every_guardrail_goes_on_whoever_passes_first() -> None:
+    answer = guarded(100, 100, 100)
+    answer.said("p", "One.")
+    for index in range(3):
+        answer.passed(index)
+    assert answer.said("p", " Two.") == (Check(0, 9), Check(1, 9), Check(2, 9))
 
 
 def test_nothing_is_held_by_guardrails_that_do_not_hold() -> None:

@@ -7,13 +7,14 @@ import json
 from collections import Counter
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 
 from tests.protocol.driver import Driver, get_weather
 from trio_codex.agent import Agent
 from trio_codex.events import ErrorEvent, ToolApprovalRequiredEvent, ToolEndEvent, ToolStartEvent
-from trio_codex.hosted import HostedMcp
+from trio_codex.hosted import HostedMcp, HostedTool
 from trio_codex.protocol import StartTimer
 
 SHOP = HostedMcp(server_label="shop", server_url="https://shop.example/mcp")
@@ -126,12 +127,14 @@ def test_one_answer_for_calls_here_and_there() -> None:
 
 def test_a_call_of_an_answer_that_was_broken_off_is_over_and_nothing_follows() -> None:
     driver = calling()
-    tell(driver, *telling("m1")[:4])
-    driver.cancelled("r1")
-    assert starts_and_ends(driver)[-1] == ("End", "m1", "Error: The call was cancelled before it was done")
+    tell(driver, *telling("m1")[:4], *telling("m2")[:4])
+    reason = {"type": "cancelled", "reason": "turn_detected"}
+    driver.done("r1", "cancelled", status_details=reason, output=[item("m3", output="42")])
+    over = "Error: The call was cancelled before it was done"
+    assert starts_and_ends(driver)[2:] == [("End", "m1", over), ("End", "m2", over)]
     assert driver.creates == 1
     tell(driver, *telling("m1")[4:])
-    assert len(starts_and_ends(driver)) == 2
+    assert len(starts_and_ends(driver)) == 4
 
 
 def test_an_output_that_nobody_tells_is_empty_when_the_next_answer_is_over() -> None:
@@ -142,6 +145,91 @@ def test_an_output_that_nobody_tells_is_empty_when_the_next_answer_is_over() -> 
     assert [what for what, *_ in starts_and_ends(driver)] == ["Start"]
     driver.done("r2")
     assert starts_and_ends(driver)[-1] == ("End", "m1", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "output"),
+    [
+        ({"type": "http_error", "code": 500, "message": "no tea"}, "Error: no tea"),
+        ({"type": "strange", "message": "no tea"}, "Error: no tea"),
+        ({"type": "strange"}, "Error: the call failed"),
+    ],
+)
+def test_a_call_that_failed_ends_with_the_reason(error: dict[str, Any], output: str) -> None:
+    driver = calling()
+    tell(driver, *telling("m1")[:4])
+    whole = item("m1", arguments="{}", error=error)
+    tell(driver, ("response.output_item.done", {"response_id": "r1", "output_index": 0, "item": whole}))
+    assert starts_and_ends(driver)[-1] == ("End", "m1", output)
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["told by its response", "announced"])
+@pytest.mark.parametrize("second", [2, 3, 4, 5])
+def test_a_call_begins_when_its_arguments_are_whole(first: int, second: int) -> None:
+    """Or when the API is at it, whatever it has told."""
+    driver, frames = calling(), telling("m1")
+    tell(driver, frames[first])
+    assert starts_and_ends(driver) == []
+    tell(driver, frames[second])
+    begun = driver.log.only(ToolStartEvent)
+    assert (begun.agent, begun.name, begun.call_id) == (clerk, "price", "m1")
+    assert begun.arguments == ('{"of":"tea"}' if second in (2, 5) else "")
+    tell(driver, *frames[2:5])
+    bare = {"response_id": "r1", "output_index": 0, "item": item("m1", output="42")}
+    tell(driver, ("response.output_item.done", bare))
+    assert driver.log.only(ToolEndEvent).arguments == '{"of":"tea"}'
+
+
+def test_calls_of_an_answer_beside_the_conversation_are_told_to_nobody() -> None:
+    driver = calling()
+    driver.created("beside", ours=False, conversation=None)
+    for type_, fields in telling("m1")[:3] + telling("m1")[5:6]:
+        mine = {"response_id": "beside"} if "response_id" in fields else {}
+        tell(driver, (type_, fields | mine))
+    driver.done("beside", conversation_id=None, output=[telling("m1")[5][1]["item"]])
+    assert starts_and_ends(driver) == []
+    assert driver.creates == 1
+
+
+def test_a_finished_item_begins_a_call_whoever_tells_it() -> None:
+    bare = {"response_id": "r1", "output_index": 0, "item": item("m1")}
+    for type_, fields in [
+        ("conversation.item.done", {"item": item("m1"), "previous_item_id": None}),
+        ("response.output_item.done", bare),
+        ("response.done", {"response": {"id": "r1", "status": "completed", "output": [item("m1")]}}),
+    ]:
+        driver = calling()
+        tell(driver, telling("m1")[0], telling("m1")[1])
+        assert starts_and_ends(driver) == []
+        tell(driver, (type_, fields))
+        assert starts_and_ends(driver) == [("Start", "m1", "")], type_
+        assert driver.log.only(ToolStartEvent).tool == HostedTool("price", "shop", "")
+
+
+def test_calls_of_an_answer_that_nobody_knows_are_told_and_answered() -> None:
+    driver = Driver(agent=clerk)
+    tell(driver, *telling("m1"))
+    assert starts_and_ends(driver) == [("Start", "m1", ""), ("End", "m1", "42")]
+    assert driver.log.only(ToolEndEvent).agent is clerk
+    assert driver.creates == 1
+
+
+def test_a_server_may_want_no_answer_to_its_calls() -> None:
+    driver = Driver(agent=Agent(name="Quiet", tools=[attrs.evolve(SHOP, respond=False)])).answering("r1")
+    tell(driver, *telling("m1"))
+    driver.done("r1")
+    assert driver.creates == 1
+
+
+def test_a_call_that_is_over_is_remembered_for_long_but_not_for_ever() -> None:
+    driver = calling()
+    calls = [f"m{number}" for number in range(300)]
+    for call_id in calls:
+        tell(driver, telling(call_id)[5])
+    for call_id in calls[-200:]:
+        tell(driver, telling(call_id)[5])
+    assert [what for what, *_ in starts_and_ends(driver)] == ["Start", "End"] * 300
+    assert len(driver.conversation._hosted._ended) < 300
 
 
 # --- approval ----------------------------------------------------------------------------------------------------------
@@ -158,13 +246,17 @@ MADE: list[Frame] = [
 
 def answer_in(frames: list[dict[str, Any]]) -> dict[str, Any]:
     (found,) = (frame["item"] for frame in frames if frame["type"] == "conversation.item.create")
+    assert found["id"].startswith("item_")
     return {name: found.get(name) for name in ("approval_request_id", "approve", "reason")}
 
 
 def asked() -> Driver:
     driver = calling()
     tell(driver, ASKED)
-    assert [event.call_id for event in driver.log.all(ToolApprovalRequiredEvent)] == ["a1"]
+    event = driver.log.only(ToolApprovalRequiredEvent)
+    assert (event.agent, event.call_id, event.arguments) == (clerk, "a1", "{}")
+    assert event.tool is not None
+    assert event.tool.name == "price"
     return driver
 
 
@@ -211,8 +303,82 @@ def test_the_deadline_decides_if_nobody_has() -> None:
     timer = driver.log.all(StartTimer)[-1]
     assert (timer.name, timer.seconds) == ("approval of a1", 30.0)
     step = driver.verb(driver.conversation.timed_out(timer.name))
-    assert answer_in(step.sent)["approve"] is False
+    late = "Nobody approved the call in time"
+    assert answer_in(step.sent) == {"approval_request_id": "a1", "approve": False, "reason": late}
+    assert starts_and_ends(driver)[-1] == ("End", "a1", f"Error: {late}")
     assert driver.verb(driver.conversation.timed_out(timer.name)) == []
+
+
+def test_the_deadline_may_approve() -> None:
+    ready = Agent(name="Ready", tools=[attrs.evolve(SHOP, approval_default="approve")])
+    driver = Driver(agent=ready).answering("r1")
+    tell(driver, ASKED)
+    step = driver.verb(driver.conversation.timed_out("approval of a1"))
+    assert answer_in(step.sent)["approve"] is True
+
+
+def test_a_deadline_of_something_else_decides_nothing() -> None:
+    assert asked().conversation.timed_out("a1") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "call_id"),
+    [
+        ({}, "m1"),
+        ({"arguments": "{}"}, "m1"),
+        ({"arguments": '{"of":"tea"}'}, "a1"),
+        ({"name": "stock"}, "a1"),
+        ({"server_label": "bank"}, "a1"),
+    ],
+)
+def test_a_request_is_about_the_call_that_was_told_before(before: dict[str, Any], call_id: str) -> None:
+    """If it can be: the same function of the same server, with arguments that are the same or not told yet."""
+    driver = calling()
+    told = {"response_id": "r1", "output_index": 0, "item": item("m1", **before)}
+    tell(driver, ("response.output_item.added", told), ASKED)
+    assert driver.log.only(ToolApprovalRequiredEvent).call_id == call_id
+
+
+def test_a_request_is_not_about_a_call_that_is_through() -> None:
+    driver = calling()
+    told = {"response_id": "r1", "output_index": 0, "item": item("m1", arguments="{}")}
+    tell(driver, ("response.output_item.added", told), telling("m1")[4], ASKED)
+    assert driver.log.only(ToolApprovalRequiredEvent).call_id == "a1"
+
+
+def test_two_requests_for_the_same_are_two_calls() -> None:
+    driver = asked()
+    tell(
+        driver, ("response.output_item.done", {"response_id": "r1", "output_index": 0, "item": REQUEST | {"id": "a2"}})
+    )
+    assert [event.call_id for event in driver.log.all(ToolApprovalRequiredEvent)] == ["a1", "a2"]
+
+
+def test_an_approved_call_that_was_told_before_is_waited_for() -> None:
+    driver = calling()
+    told = {"response_id": "r1", "output_index": 0, "item": item("m1", arguments="{}")}
+    tell(driver, ("response.output_item.added", told), ASKED)
+    assert driver.conversation.decide("m1", approved=True) is not None
+    driver.done("r1")
+    assert driver.creates == 1
+    made = {"response_id": "r1", "output_index": 0, "item": item("m1", arguments="{}", output="42")}
+    tell(driver, telling("m1")[4], ("response.output_item.done", made))
+    assert starts_and_ends(driver) == [("Start", "m1", ""), ("End", "m1", "42")]
+    quiet_after_one_answer(driver)
+
+
+def test_a_request_may_come_with_the_conversation_alone() -> None:
+    driver = calling()
+    tell(driver, ("conversation.item.added", {"item": REQUEST, "previous_item_id": None}))
+    assert driver.log.all(ToolApprovalRequiredEvent) == []
+    tell(driver, ("conversation.item.done", {"item": REQUEST, "previous_item_id": None}))
+    assert driver.log.only(ToolApprovalRequiredEvent).call_id == "a1"
+
+
+def test_a_request_may_come_with_the_end_of_the_response_alone() -> None:
+    driver = calling()
+    driver.done("r1", output=[REQUEST])
+    assert driver.log.only(ToolApprovalRequiredEvent).call_id == "a1"
 
 
 def test_a_request_that_is_told_twice_asks_once() -> None:
@@ -228,15 +394,14 @@ def test_a_list_that_failed_is_an_error() -> None:
     assert "i1" in error.message
 
 
-def test_the_list_of_tools_describes_the_call() -> None:
+def test_the_lists_of_tools_describe_the_calls() -> None:
     driver = calling()
-    listed = {
-        "type": "mcp_list_tools",
-        "id": "l",
-        "server_label": "shop",
-        "tools": [{"name": "price", "input_schema": {}, "description": "What it costs."}],
-    }
-    tell(driver, ("conversation.item.done", {"item": listed, "previous_item_id": None}), *telling("m1"))
-    tool = driver.log.only(ToolEndEvent).tool
-    assert tool is not None
-    assert (tool.name, tool.description) == ("price", "What it costs.")
+    for label, name, description in [("shop", "price", "What it costs."), ("bank", "rate", None)]:
+        tools = [{"name": name, "input_schema": {}, "description": description}]
+        listed = {"type": "mcp_list_tools", "id": f"list of {label}", "server_label": label, "tools": tools}
+        tell(driver, ("conversation.item.done", {"item": listed, "previous_item_id": None}))
+    tell(driver, *telling("m1"))
+    rate = item("m2", server_label="bank", name="rate", output="2")
+    tell(driver, ("response.output_item.done", {"response_id": "r1", "output_index": 0, "item": rate}))
+    tools = [event.tool for event in driver.log.all(ToolEndEvent)]
+    assert tools == [HostedTool("price", "shop", "What it costs."), HostedTool("rate", "bank", "")]

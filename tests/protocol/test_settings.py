@@ -10,6 +10,7 @@ import pytest
 from tests.protocol.driver import brief, get_weather, greeter
 from trio_codex.agent import Agent
 from trio_codex.errors import ConfigurationError
+from trio_codex.hosted import HostedMcp
 from trio_codex.protocol import (
     UNSET,
     RealtimeSession,
@@ -115,6 +116,24 @@ def test_an_unknown_format_is_named() -> None:
         SessionSettings(output_format="mp3").to_wire()
 
 
+TUNED = {"threshold": 0.4, "prefix_padding_ms": 100, "silence_duration_ms": 200}
+
+
+@pytest.mark.parametrize(
+    ("turns", "in_a_call"),
+    [
+        (ServerVAD(**TUNED, create_response=False), ServerVAD(create_response=False)),
+        ({"type": "server_vad", **TUNED, "create_response": False}, {"type": "server_vad", "create_response": False}),
+        (SemanticVAD(eagerness="low"), SemanticVAD(eagerness="low")),
+        (None, None),
+        (UNSET, UNSET),
+    ],
+)
+def test_a_call_brings_its_formats_and_takes_no_tuning(turns: Any, in_a_call: Any) -> None:
+    settings = SessionSettings(voice="ash", input_format="pcm16", output_format="pcm16", turn_detection=turns)
+    assert settings.for_call() == SessionSettings(voice="ash", turn_detection=in_a_call)
+
+
 def test_later_settings_lie_over_earlier_ones() -> None:
     both = SessionSettings(voice="alloy", speed=1.0).overlaid(SessionSettings(speed=None, tool_choice="none"))
     assert both == SessionSettings(voice="alloy", speed=None, tool_choice="none")
@@ -146,3 +165,24 @@ def test_handoffs_are_found_before_tools_of_the_same_name() -> None:
     assert briefing.find_handoff("get_weather") is None
     assert briefing.find_tool("get_weather") is get_weather
     assert briefing.find_tool("nothing") is None
+
+
+def test_an_agent_without_a_voice_leaves_the_voice_alone() -> None:
+    assert "audio" not in session_object(brief(Agent(name="A")), SessionSettings())
+
+
+def test_what_is_no_json_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"SessionSettings\.reasoning"):
+        SessionSettings(reasoning={"effort": object()}).to_wire()
+    odd = attrs.evolve(get_weather, parameters={"type": object()})
+    with pytest.raises(ConfigurationError, match="tool 'get_weather'"):
+        session_object(brief(Agent(name="A", tools=[odd])), SessionSettings())
+
+
+def test_servers_are_found_by_their_label_among_the_tools() -> None:
+    shop = HostedMcp(server_label="shop", server_url="https://shop.example/mcp")
+    bank = HostedMcp(server_label="bank", server_url="https://bank.example/mcp")
+    briefing = brief(Agent(name="A", tools=[get_weather, bank, shop]))
+    assert briefing.find_hosted("shop") is shop
+    assert briefing.find_hosted("get_weather") is None
+    assert briefing.find_tool("shop") is None

@@ -65,7 +65,7 @@ class Guarded(Generic[T]):
         self._state = watching(guardrails)
         self._parts: dict[Hashable, _Part] = {}
         self._latest: Hashable = None  # the part that is being said
-        self._text: list[str] = []
+        self._text: list[str] = [""]
         self._length = 0
         self._sentence = 0  # where the last whole sentence ends
         self._whole = 0  # where the last whole part ends
@@ -87,7 +87,7 @@ class Guarded(Generic[T]):
     def text(self, index: int) -> str:
         """The text that this guardrail was given last."""
         self._text = ["".join(self._text)]
-        return self._text[0][: self._seen.get(index, self._length)]
+        return self._text[0][: self._seen.get(index)]
 
     # --- what comes ------------------------------------------------------------------------------------------------
 
@@ -151,10 +151,10 @@ class Guarded(Generic[T]):
         if self._length and part != self._latest:
             self._append("\n")
         self._latest = part
-        tail = self._text[-1][-TAIL:] if self._text else ""
+        tail = self._text[-1][-TAIL:]
         before = self._length - len(tail)
         self._append(words)
-        if (end := sentence_end(tail + words, len(tail))) is not None:
+        if (end := sentence_end(tail + words)) is not None:
             self._end_sentence(before + end)
         return self._step(self._so_far)
 
@@ -197,4 +197,4 @@ class Guarded(Generic[T]):
     def _is_free(self, held: _Held[T]) -> bool:
         if self._free is None or not self.holding:
             return True
-        return self._free > held.mark or (self._free == held.mark > 0 and not held.beyond)
+        return self._free > held.mark or (self._free == held.mark and not held.beyond)

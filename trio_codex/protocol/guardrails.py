@@ -209,12 +209,12 @@ TAIL: Final = 8
 """Characters before a delta in which the end of a sentence may have begun."""
 
 
-def sentence_end(text: str, start: int = 0) -> int | None:
-    """Where the last whole sentence of a text ends, blanks after it included, if that is after `start`.
+def sentence_end(text: str) -> int | None:
+    """Where the last whole sentence of a text ends, blanks after it included; None if there is none.
 
     A full stop at the very end counts, though the text may go on ("3." and then "5"): that costs a check more, and nothing else.
     """
     end = None
     for found in _END.finditer(text):
         end = found.end()
-    return end if end is not None and end > start else None
+    return end

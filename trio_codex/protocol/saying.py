@@ -123,7 +123,7 @@ class Saying:
     def words(self, running: Running | None, item_id: str, content_index: int, delta: str, *, spoken: bool) -> None:
         """Words of an answer: of its transcript if they are spoken, else of its text."""
         if running is not None:
-            if running.asked:
+            if running.asked and not running.over:
                 running.said.words.setdefault((item_id, content_index), []).append(delta)
             if running.out_of_band:
                 return
