@@ -22,6 +22,8 @@ from trio_codex.events import (
     InputTranscriptEvent,
     SpeechStartedEvent,
     SpeechStoppedEvent,
+    TextDeltaEvent,
+    TranscriptDeltaEvent,
 )
 from trio_codex.protocol import Play, ResponseParams, SessionSettings, StopPlayback
 from trio_codex.protocol.hearing import PIECE_BYTES
@@ -566,6 +568,23 @@ def test_whoever_asked_gets_the_words_as_they_are_told_whole() -> None:
     driver.server("response.output_audio_transcript.done", **place, transcript="Hello")
     (settled,) = driver.done("r1").settled
     assert settled.value.transcript == "Hello"
+
+
+def test_words_say_where_they_belong() -> None:
+    driver = Driver().answering("r1")
+    assert driver.said("r1", "m", "Hello").events == [TranscriptDeltaEvent("m", "Hello")]
+    place = {"response_id": "r1", "item_id": "n", "output_index": 1, "content_index": 0}
+    assert driver.server("response.output_text.delta", **place, delta="Hi").events == [TextDeltaEvent("n", "Hi")]
+
+
+def test_the_sound_of_an_answer_beside_the_conversation_is_its_askers_alone() -> None:
+    driver = Driver()
+    driver.verb(driver.conversation.respond(ResponseParams(conversation="none"), ask=True)[1])
+    driver.created("r1", conversation=None)
+    step = driver.sounded("r1", "m", 10)
+    assert (step.told, step.all(Play)) == ([], [])
+    (settled,) = driver.done("r1", conversation_id=None).settled
+    assert settled.value.audio == bytes(10 * MS)
 
 
 @pytest.mark.parametrize("response_id", ["r1", "r9"])

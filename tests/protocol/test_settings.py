@@ -112,7 +112,7 @@ def test_several_settings_share_their_nests() -> None:
 
 
 def test_an_unknown_format_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="mp3"):
+    with pytest.raises(ConfigurationError, match=r"pcm16, audio/pcm, .* not 'mp3'"):
         SessionSettings(output_format="mp3").to_wire()
 
 
@@ -171,10 +171,25 @@ def test_an_agent_without_a_voice_leaves_the_voice_alone() -> None:
     assert "audio" not in session_object(brief(Agent(name="A")), SessionSettings())
 
 
-def test_what_is_no_json_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"SessionSettings\.reasoning"):
-        SessionSettings(reasoning={"effort": object()}).to_wire()
-    odd = attrs.evolve(get_weather, parameters={"type": object()})
+ODD: Any = object()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reasoning": {"effort": ODD}},
+        {"turn_detection": ServerVAD(threshold=ODD)},
+        {"transcription": Transcription(prompt=ODD)},
+    ],
+    ids=lambda value: next(iter(value)),
+)
+def test_what_is_no_json_is_named(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=rf"SessionSettings\.{next(iter(settings))}"):
+        SessionSettings(**settings).to_wire()
+
+
+def test_a_tool_that_is_no_json_is_named() -> None:
+    odd = attrs.evolve(get_weather, parameters={"type": ODD})
     with pytest.raises(ConfigurationError, match="tool 'get_weather'"):
         session_object(brief(Agent(name="A", tools=[odd])), SessionSettings())
 
