@@ -149,7 +149,7 @@ class VoiceResult:
         """
         if self.turns:
             self._reports = True
-            self.turns[-1].play(nbytes)
+            self.turns[-1].play(max(nbytes, 0))
             self._tell()
 
     async def wait_heard(self, turn: Turn) -> None:
