@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final, Protocol
 
 import attrs
@@ -144,7 +144,6 @@ class ToolBench:
         self.approvals = approvals
         self._think = think
         self._run_sync = run_sync or self._in_thread
-        self._limiter = trio.CapacityLimiter(THREADS)
 
     async def output(self, call: ToolCall, tool: Tool) -> str:
         """Make a call and give the text for the model, whatever happens; cancelling it cancels the tool."""
@@ -184,6 +183,10 @@ class ToolBench:
             if not gate.acquire(blocking=False):
                 _log.warning("the sync tool %s was abandoned: its thread runs on until the function returns", tool.name)
             raise
+
+    @cached_property
+    def _limiter(self) -> trio.CapacityLimiter:
+        return trio.CapacityLimiter(THREADS)
 
     async def _in_thread(self, function: Callable[[], Any], /) -> Any:
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=self._limiter)

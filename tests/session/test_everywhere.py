@@ -236,7 +236,7 @@ def boom() -> None:
     raise BoomError
 
 
-SERVICES = ["session reader", "session writer", "session tools", "session leaving", "timer"]
+SERVICES = ["session reader", "session writer", "session leaving", "timer"]
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -72,7 +72,7 @@ def said(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def short_way(pieces: Iterable[bytes]) -> Outcome:
-    frames = Frames(client())
+    frames = Frames()
     answers = b"".join([frames.feed(piece) for piece in pieces])
     over = frames.over
     return list(frames.received), None if over is None else int(over.code), said(answers)
@@ -165,7 +165,7 @@ def test_any_frames_in_any_pieces(parts: list[bytes], cuts: list[int]) -> None:
 
 def test_parts_that_are_too_large_together() -> None:
     half = frame(TEXT, b"x" * (MAX_MESSAGE // 2), fin=False)
-    frames = Frames(client())
+    frames = Frames()
     frames.feed(half)
     assert frames.over is None
     frames.feed(frame(CONT, b"x" * (MAX_MESSAGE // 2), fin=False))
@@ -176,7 +176,7 @@ def test_parts_that_are_too_large_together() -> None:
 
 def test_the_end_of_the_stream() -> None:
     for data, code in ((b"", 1006), (frame(TEXT, b"half")[:3], 1006), (frame(CLOSE, struct.pack("!H", 1001)), 1001)):
-        frames = Frames(client())
+        frames = Frames()
         frames.feed(data)
         frames.feed_end()
         assert frames.over is not None
@@ -189,17 +189,17 @@ def test_the_end_of_the_stream() -> None:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
 def test_texts_of_all_lengths(size: int) -> None:
     text = ("ü" + "x" * size)[:size] if size != 127 else "☃" * 127
-    assert said(Frames(client()).text(text)) == [(TEXT, text.encode())]
+    assert said(Frames().text(text)) == [(TEXT, text.encode())]
 
 
 def test_masks_are_new_each_time() -> None:
-    frames = Frames(client())
+    frames = Frames()
     masks = [frames.text("hello")[2:6] for _ in range(1000)]
     assert len(set(masks)) > 990
 
 
 def test_goodbye_is_said_once() -> None:
-    frames = Frames(client())
+    frames = Frames()
     assert said(frames.goodbye(1000, "bye")) == [(CLOSE, b"\x03\xe8bye")]
     assert frames.goodbye() == b""
     frames.feed(frame(TEXT, b"last words") + frame(CLOSE, b"\x03\xe8"))

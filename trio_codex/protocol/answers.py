@@ -8,7 +8,7 @@ it. Out-of-band responses run beside the floor: they are seen by who asked for t
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
@@ -75,7 +75,7 @@ class Answers:
         self._names = False  # the server has said which event of ours it refused
         self._places = False  # the server says which responses belong to the conversation
         self._trips = 0  # answers in a row that guardrails have stopped, since somebody wanted something else
-        self._own: deque[str] = deque(maxlen=_OWN_FRAMES)
+        self._own: list[str] = []
 
     # --- asking ----------------------------------------------------------------------------------------------------
 
@@ -242,7 +242,7 @@ class Answers:
         """A create was lost, and the server does not say whose: its own, unless it is one that never names the event it refuses."""
         request = floors.in_flight(self._floor)
         if request is not None and not self._names:
-            self._own.append(request.event_id)  # should it name the event after all, that is no news
+            self._keep(request.event_id)  # should it name the event after all, that is no news
             self._refused(request, race=True, error=error)
 
     def _sent(self, event_id: str) -> Request | None:
@@ -359,7 +359,11 @@ class Answers:
             self._send_own(ResponseCancel(response_id=running.id or None))
 
     def _send_own(self, event: ResponseCancel | ConversationItemTruncate) -> None:
-        self._own.append(self._effects.send(event))
+        self._keep(self._effects.send(event))
+
+    def _keep(self, event_id: str) -> None:
+        self._own.append(event_id)
+        del self._own[:-_OWN_FRAMES]
 
 
 def _says_no_conversation(response: Response) -> bool:

@@ -9,7 +9,6 @@ it stays short in a call of any length.
 from __future__ import annotations
 
 import enum
-from collections import deque
 
 import attrs
 
@@ -60,7 +59,7 @@ class Playback:
     def __init__(self, audio_format: AudioFormat = AudioFormat.PCM16) -> None:
         self.audio_format = audio_format
         self._ear = Ear.ESTIMATED
-        self._tracks: deque[Track] = deque()
+        self._tracks: list[Track] = []
         self._free = 0.0  # when, by the estimate, the parts that were dropped were over
 
     def received(self, response_id: str, item_id: str, content_index: int, nbytes: int, now: float) -> None:
@@ -106,7 +105,7 @@ class Playback:
         """Cut off everything, or all of one response: what was heard of each part that was not yet through, oldest first."""
         self._settle(now)
         gone = [track for track in self._tracks if response_id in (None, track.response_id)]
-        self._tracks = deque(track for track in self._tracks if track not in gone)
+        self._tracks = [track for track in self._tracks if track not in gone]
         if gone and (not self._tracks or self._tracks[0].heard == 0):
             self._free = now  # what is left begins to sound now
         return [self._heard(track) for track in gone if not track.through]
@@ -138,14 +137,14 @@ class Playback:
             return
         track.heard = min(track.heard + max(nbytes, 0), track.received)
         while self._tracks[0] is not track:  # a later part sounds, so what came before it is over
-            self._tracks.popleft()
+            del self._tracks[0]
 
     def _settle(self, now: float) -> None:
         """Bring the estimate up to date and drop what is through."""
         if self._ear is Ear.ESTIMATED:
             self._estimate(now)
         while self._tracks and self._tracks[0].through:
-            self._free = self._end(self._tracks.popleft(), self._free)
+            self._free = self._end(self._tracks.pop(0), self._free)
 
     def _estimate(self, now: float) -> None:
         free = self._free

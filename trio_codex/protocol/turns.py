@@ -8,7 +8,6 @@ answering just then. Pure bookkeeping: the methods say whether an answer is now 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 import attrs
@@ -30,7 +29,7 @@ class Turns:
         self.detection: bool = True
         self.interrupts: bool = True
         self._creates = True
-        self._commits: deque[_Commit] = deque()  # sent, and not answered by the server yet
+        self._commits: list[_Commit] = []  # sent, and not answered by the server yet
         self._detected: str | None = None  # the item of the turn that the server ended and has not committed yet
         self._ended = False  # the server ended a turn and nobody has spoken since
         self._ours = False  # that turn's answer is for us to ask, and has not been given
@@ -70,7 +69,7 @@ class Turns:
             self._ended, self._ours = True, busy or not self._creates
             self.theirs = not self._ours
             return False
-        return self._settle(self._commits.popleft(), empty=False) if self._commits else False
+        return self._settle(self._commits.pop(0), empty=False) if self._commits else False
 
     def refused(self, event_id: str | None, code: str | None) -> tuple[bool, bool]:
         """The server refused our commit: whether that was to be expected, and whether to ask for an answer now."""

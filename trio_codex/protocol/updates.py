@@ -8,7 +8,6 @@ follows from the answer is the conversation's business.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -53,7 +52,7 @@ class Updates:
     def __init__(self, effects: Effects) -> None:
         self._effects = effects
         self._in_flight: Update | None = None
-        self._waiting: deque[Update] = deque()
+        self._waiting: list[Update] = []
 
     @property
     def idle(self) -> bool:
@@ -94,6 +93,6 @@ class Updates:
 
     def _next(self) -> None:
         if self._in_flight is None and self._waiting:
-            self._in_flight = self._waiting.popleft()
+            self._in_flight = self._waiting.pop(0)
             self._effects.send(self._in_flight.event)
             self._effects.add(StartTimer(self._in_flight.event_id, TIME_LIMIT_S))

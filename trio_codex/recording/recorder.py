@@ -13,7 +13,7 @@ import inspect
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from importlib.metadata import version
 from typing import IO, Any, Final
 
@@ -117,25 +117,27 @@ class Recorder:
         self._file.flush()
 
 
-@asynccontextmanager
-async def open_recorder(
+def open_recorder(
     record: str | os.PathLike[str] | Recording | None, run_sync: RunSync | None = None
-) -> AsyncIterator[Recorder | None]:
+) -> AbstractAsyncContextManager[Recorder | None]:
     """Record into a file while the block runs; None records nothing.
 
     What the body raises comes out as it is, after the last line is on the disk or five seconds have passed. Raises ConfigurationError
     when the file cannot be made.
     """
     if record is None:
-        yield None
-        return
-    recording = record if isinstance(record, Recording) else Recording(record)
+        return nullcontext()
+    return _open_recorder(record if isinstance(record, Recording) else Recording(record), run_sync or _in_thread)
+
+
+@asynccontextmanager
+async def _open_recorder(recording: Recording, run_sync: RunSync) -> AsyncIterator[Recorder]:
     body = Body()
     ended: BaseException | None = None
     with _created(recording) as recorder:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(recorder.write, run_sync or _in_thread, name="flight recorder")
+                nursery.start_soon(recorder.write, run_sync, name="flight recorder")
                 try:
                     with body:
                         yield recorder

@@ -95,7 +95,7 @@ async def _open(
         async with connect(target) as connection, trio.open_nursery() as nursery:
             services = Services(shell, tapped(connection), tools, patience)
             session = Session(shell, services, tools, shell.feeds.open(None, BUFFER), context)
-            await nursery.start(services.run)
+            await nursery.start(services.run, name="session writer")
             await _acknowledged(shell)
             await trio.lowlevel.checkpoint_if_cancelled()  # the services may have been cancelled just now, with us
             services.shield()

@@ -8,7 +8,6 @@ session at the pace of speech). Frames that come in a crowd are left to the writ
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 import attrs
@@ -40,7 +39,7 @@ class Outbox:
     def __init__(self) -> None:
         self.eager: Eager | None = None
         self.closed: bool = False
-        self._frames: deque[OutgoingFrame] = deque()
+        self._frames: list[OutgoingFrame] = []
         self._writer = trio.lowlevel.ParkingLot()
         self._room = ROOM
         self._roomless = trio.lowlevel.ParkingLot()  # verbs that wait for room, which is handed to them
@@ -95,7 +94,7 @@ class Outbox:
             written = transport.send_nowait([frame.text for frame in self._frames])
         except ConnectionLost:
             return False  # the writer is going to meet it as well, and knows what to do
-        frames, self._frames = self._frames, deque()
+        frames, self._frames = self._frames, []
         for frame in frames:
             if not written:
                 self._frames.append(OutgoingFrame("", frame.room))
@@ -111,10 +110,8 @@ class Outbox:
 
     def take_nowait(self, most: int | None = None) -> list[OutgoingFrame]:
         """Take all that are there, or so many."""
-        if most is None:
-            frames, self._frames = list(self._frames), deque()
-            return frames
-        return [self._frames.popleft() for _ in range(min(most, len(self._frames)))]
+        frames, self._frames = self._frames[:most], [] if most is None else self._frames[most:]
+        return frames
 
     def close(self) -> None:
         """No frame will come any more. One who waits for room is let in, to be told, gives it back, and so lets in the next."""

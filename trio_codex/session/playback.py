@@ -7,7 +7,6 @@ nobody took anything while it was the newest. So what nobody takes never piles u
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -28,7 +27,7 @@ class Speaker:
 
     def __init__(self, taken: Heard) -> None:
         self._taken = taken
-        self._queue: deque[Play] = deque()
+        self._queue: list[Play] = []
         self._response_id: str | None = None
         self._listened = False  # since the newest answer began
         self._over: Over | None = None
@@ -39,7 +38,7 @@ class Speaker:
         """Queue audio."""
         if effect.response_id != self._response_id:
             before = self._response_id if self._listened else None
-            self._queue = deque(play for play in self._queue if play.response_id == before)
+            self._queue = [play for play in self._queue if play.response_id == before]
             self._response_id = effect.response_id
             self._listened = self._busy
         self._queue.append(effect)
@@ -47,7 +46,7 @@ class Speaker:
 
     def stop(self, response_id: str | None = None) -> None:
         """Forget what was not taken, all of it or that of one response."""
-        self._queue = deque(play for play in self._queue if response_id not in (None, play.response_id))
+        self._queue = [play for play in self._queue if response_id not in (None, play.response_id)]
 
     def finish(self, over: Over) -> None:
         """The session is over; what is queued can still be taken."""
@@ -68,7 +67,7 @@ class Speaker:
                     raise self._over()
                 self._arrived = trio.Event()
                 await self._arrived.wait()
-            next_ = self._queue.popleft()
+            next_ = self._queue.pop(0)
             self._listened = True
             self._taken(next_.item_id, next_.content_index, len(next_.data))
             return next_.data

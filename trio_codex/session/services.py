@@ -1,15 +1,15 @@
 """The tasks of a session: reader, writer, tools, timers; and the order in which they end.
 
 The reader never waits for the user: it decodes, feeds the core, performs. The writer alone sends, because a cancelled send leaves half
-a frame on the wire; each frame has a deadline, and the last act is the closing handshake. Leaving is a task as well, so that whoever asks
-for it (the block's end, `aclose` from anywhere, even from a tool) may be cancelled without harm: tools are cancelled, the writer drains
-and says goodbye, then the rest is cancelled while it is still shielded; `patience` bounds it all. Nothing else cancels a service once the
-session is open, so no send is ever cut off before that, unless a service fails.
+a frame on the wire; each frame has a deadline, and the last act is the closing handshake. Leaving is a task, begun when somebody asks
+for it (the block's end, `aclose` from anywhere, even from a tool), who may then be cancelled without harm: tools are cancelled, the
+writer drains and says goodbye, then the rest is cancelled while it is still shielded; `patience` bounds it all. Nothing else cancels a
+service once the session is open, so no send is ever cut off before that, unless a service fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -39,28 +39,31 @@ class Services:
         self._tools = tools
         self._patience = patience
         self._scope = trio.CancelScope()
-        self._asked_to_leave = trio.Event()
+        self._nursery: trio.Nursery | None = None  # None: no task may begin
+        self._leaving = False
         self._written = trio.Event()
         self._left = trio.Event()
         self._broken: ConnectionLost | None = None  # what the writer met
         self._unwritten = False  # a verb was accepted and its frame has not reached the wire
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run everything until it is left, or until a task fails."""
+        """Run everything until it is left, or until a task fails; the task that calls it writes."""
         shell = self._shell
         shell.start_tool, shell.cancel_tool = self._tools.start, self._tools.cancel
         shell.prepare_handoff, shell.start_check = self._tools.prepare, self._tools.check
+        shell.start_timer = self._start_timer
         try:
             with self._scope:
-                async with trio.open_nursery() as nursery:
-                    shell.start_timer = lambda name, seconds: nursery.start_soon(
-                        self._timer, name, seconds, name="timer"
-                    )
-                    await nursery.start(self._tools.serve, name="session tools")
-                    nursery.start_soon(self._read, name="session reader")
-                    nursery.start_soon(self._write, name="session writer")
-                    nursery.start_soon(self._leave_in_order, name="session leaving")
+                async with trio.open_nursery() as self._nursery:
+                    self._tools.begin(self._nursery)
+                    self._nursery.start_soon(self._read, name="session reader")
                     task_status.started()
+                    try:
+                        await self._write()
+                        await trio.sleep_forever()  # so that tasks can still begin, until the session is left
+                    finally:
+                        self._tools.end()
+                        self._nursery = None
         finally:
             shell.end(None)
             self._count_unwritten()
@@ -72,7 +75,9 @@ class Services:
 
     def leave(self) -> None:
         """Begin to end everything, in order, within the patience. May be called twice."""
-        self._asked_to_leave.set()
+        if self._nursery is not None and not self._leaving:
+            self._leaving = True
+            self._nursery.start_soon(self._leave_in_order, name="session leaving")
 
     async def wait_left(self) -> None:
         """Wait until that is done."""
@@ -88,7 +93,6 @@ class Services:
     # --- tasks -----------------------------------------------------------------------------------------------------
 
     async def _leave_in_order(self) -> None:
-        await self._asked_to_leave.wait()
         began = trio.current_time()
         with trio.move_on_at(began + self._patience / 2):  # the other half is for what is still to be said
             await self._tools.stop()
@@ -109,9 +113,13 @@ class Services:
                 log.info("the connection ended: %s", lost)
                 self._shell.end(lost)
                 return
-            now = trio.current_time()
-            for frame in frames:
-                self._take(frame, now)
+            self._take_all(frames)
+            del frames  # may be long, and the next may be long in coming
+
+    def _take_all(self, frames: Iterable[str | bytes]) -> None:
+        now = trio.current_time()
+        for frame in frames:
+            self._take(frame, now)
 
     def _take(self, frame: str | bytes, now: float) -> None:
         shell = self._shell
@@ -136,6 +144,7 @@ class Services:
                 if self._broken is not None:
                     return
                 self._unwritten = False
+                del frames  # as in `_read`
             await self._transport.close()
         finally:
             self._written.set()
@@ -164,6 +173,10 @@ class Services:
     def _count_unwritten(self) -> None:
         left = self._shell.outbox.take_nowait()
         self._unwritten = self._unwritten or any(frame.room for frame in left)
+
+    def _start_timer(self, name: str, seconds: float) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._timer, name, seconds, name="timer")
 
     async def _timer(self, name: str, seconds: float) -> None:
         await trio.sleep(seconds)

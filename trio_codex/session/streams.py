@@ -8,7 +8,6 @@ the connection broke.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -64,7 +63,7 @@ class EventStream:
         self._on_close = on_close
         self._wanted = _Wanted(self.kinds)
         self._entries: dict[int, SessionEvent] = {}  # by number, oldest first
-        self._light: deque[int] = deque()  # numbers of events that go first; taken ones are skipped lazily
+        self._light: dict[int, None] = {}  # the numbers of those that go first
         self._bytes = 0
         self._next = 0  # the number of the next event to deliver
         self._count = 0  # the number of the next event to come
@@ -84,7 +83,7 @@ class EventStream:
         measure = _SIZES.get(kind)
         self._bytes += _NOMINAL_BYTES if measure is None else _NOMINAL_BYTES + measure(event)
         if kind in _LIGHT:
-            self._light.append(number)
+            self._light[number] = None
         while len(self._entries) > self._buffer or self._bytes > MAX_BYTES:
             self._drop_one()
         if self._reader:
@@ -107,19 +106,15 @@ class EventStream:
         self._on_close(self)
 
     def _drop_one(self) -> None:
-        while self._light:
-            number = self._light.popleft()
-            if number in self._entries:
-                self._bytes -= _size(self._entries.pop(number))
-                return
-        self._bytes -= _size(self._entries.pop(next(iter(self._entries))))
+        number = next(iter(self._light or self._entries))
+        self._light.pop(number, None)
+        self._bytes -= _size(self._entries.pop(number))
 
     def _take(self) -> SessionEvent | None:
         event = self._entries.pop(self._next, None)
         if event is None:
             return self._gap()
-        if self._light and self._light[0] == self._next:
-            self._light.popleft()
+        self._light.pop(self._next, None)
         self._next += 1
         measure = _SIZES.get(type(event))
         self._bytes -= _NOMINAL_BYTES if measure is None else _NOMINAL_BYTES + measure(event)

@@ -1,4 +1,4 @@
-"""The running calls of a session, and its guardrails' checks: one task and one cancel scope per call, in a nursery of their own.
+"""The running calls of a session, and its guardrails' checks: one task and one cancel scope per call, in the session's nursery.
 
 The reader never waits for user code. Whatever a tool does, the model gets exactly one output for its call: the core sees to that, this
 module only reports how the call ended. Once `stop` is called, nothing begins and nothing is reported any more. How a call is made, and
@@ -7,7 +7,8 @@ the text for the model, are `tool_running`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import trio
@@ -43,65 +44,75 @@ class ToolRunner:
         self._shell = shell
         self.approvals: Approvals = Approvals(self._ask)
         self._bench = ToolBench(context, self.approvals, run_sync, self._think)
-        self._scopes: dict[str, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None  # None: no call may begin
-        self._scope = trio.CancelScope()
-        self._ended = trio.Event()
+        self._running: list[trio.CancelScope] = []
+        self._calls: dict[str, trio.CancelScope] = {}  # those of them that can be cancelled one by one
+        self._idle = trio.lowlevel.ParkingLot()
 
-    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Own the tasks of all calls, until `stop`."""
-        try:
-            with self._scope:
-                async with trio.open_nursery() as self._nursery:
-                    task_status.started()
-                    await trio.sleep_forever()
-        finally:
-            self._nursery = None
-            self._ended.set()
+    def begin(self, nursery: trio.Nursery) -> None:
+        """From now on calls run, in this nursery."""
+        self._nursery = nursery
+
+    def end(self) -> None:
+        """Nothing begins and nothing is reported any more; all calls are cancelled."""
+        self._nursery = None
+        for scope in self._running:
+            scope.cancel(reason="the session is left")
 
     async def stop(self) -> None:
-        """Cancel all calls and wait until they have ended."""
-        self._nursery = None
-        self._scope.cancel(reason="the session is left")
-        await self._ended.wait()
+        """The same, and wait until they have ended."""
+        self.end()
+        while self._running:
+            await self._idle.park()
 
     # --- what the core asks for ------------------------------------------------------------------------------------
 
     def start(self, call: ToolCall) -> None:
         """Run a tool in a task of its own."""
         assert call.tool is not None
-        if self._nursery is not None:
-            self._scopes[call.call_id] = trio.CancelScope()
-            self._nursery.start_soon(self._run, call, call.tool, name=f"tool {call.name}")
+        self._calls[call.call_id] = scope = trio.CancelScope()
+        self._begin(partial(self._run, call, call.tool, scope), f"tool {call.name}")
 
     def cancel(self, call_id: str) -> None:
         """Cancel one call; the model is told."""
-        if scope := self._scopes.get(call_id):
+        if scope := self._calls.get(call_id):
             scope.cancel(reason="the user interrupted")
 
     def prepare(self, call: ToolCall) -> None:
         """Run the callables of a handoff in a task of its own."""
-        if self._nursery is not None:
-            self._nursery.start_soon(self._prepare, call, name=f"handoff {call.name}")
+        self._begin(partial(self._prepare, call), f"handoff {call.name}")
 
     def check(self, check: StartCheck) -> None:
         """Let a guardrail judge a text in a task of its own."""
-        if self._nursery is not None:
-            self._nursery.start_soon(self._check, check, name=f"guardrail {check.guardrail.name}")
+        self._begin(partial(self._check, check), f"guardrail {check.guardrail.name}")
 
     # --- running ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, job: Callable[[], Awaitable[None]], name: str) -> None:
+        if self._nursery is not None:
+            scope = trio.CancelScope()
+            self._running.append(scope)
+            self._nursery.start_soon(self._hold, job, scope, name=name)
+
+    async def _hold(self, job: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                await job()
+        finally:
+            self._running.remove(scope)
+            if not self._running:
+                self._idle.unpark_all()
 
     def _ask(self, call: ToolCall, tool: Tool) -> None:
         self._shell.feeds.put(ToolApprovalRequiredEvent(call.agent, tool, call.call_id, call.arguments))
 
-    async def _run(self, call: ToolCall, tool: Tool) -> None:
-        scope = self._scopes[call.call_id]
+    async def _run(self, call: ToolCall, tool: Tool, scope: trio.CancelScope) -> None:
         output = CANCELLED
         try:
             with scope, nothing_but_cancelled(call):
                 output = await self._bench.output(call, tool)
         finally:
-            del self._scopes[call.call_id]
+            del self._calls[call.call_id]
         self._report(lambda: self._shell.conversation.tool_ended(call.call_id, output, respond=tool.respond))
 
     async def _think(self, briefing: Briefing, items: Sequence[Item]) -> Reply:

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from typing import Any, Final
 
-from websockets.client import ClientProtocol
-from websockets.protocol import State
+from websockets.protocol import CLIENT, Protocol, State
 
 from trio_codex.errors import ConnectionLost
 from trio_codex.transport import ABNORMAL, MAX_MESSAGE, NORMAL
@@ -42,10 +40,10 @@ _NO_STATUS: Final = 1005
 class Frames:
     """One connection whose handshake is through. `received` are the messages that have come, `over` says that no more will."""
 
-    def __init__(self, protocol: ClientProtocol) -> None:
-        self.received: deque[str | bytes] = deque()
+    def __init__(self) -> None:
+        self.received: list[str | bytes] = []
         self.over: ConnectionLost | None = None
-        self._protocol = protocol
+        self._protocol = Protocol(CLIENT, max_size=MAX_MESSAGE, logger=QUIET)  # what shook hands would hold 3 KiB of it
         self._unread = bytearray()
         self._fragments: list[bytes | bytearray] = []
         self._fragments_are_text = False

@@ -43,16 +43,8 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 @asynccontextmanager
 async def open_lean(target: Target, /) -> AsyncIterator[Transport]:
     """Connect to a ws:// or wss:// URL. Raises ConnectionFailed, ConfigurationError for a bad CA file; leaving the block closes at once."""
-    with trio.CancelScope(deadline=trio.current_time() + target.timeout) as limit:
-        wire = await _open_wire(target)
-    if limit.cancelled_caught:
-        raise ConnectionFailed(f"no connection to {host_of(target.url)} within {target.timeout:g} s")
+    wire, frames = await _connected(target)
     try:
-        said = bytearray()
-        with trio.CancelScope(deadline=limit.deadline) as limit:
-            frames = await _shake_hands(wire, target, said)
-        if limit.cancelled_caught:
-            raise why_not_opened(target, bytes(said), hung_up=False)
         yield LeanTransport(wire, frames, secrets_in(target.headers))
     finally:
         wire.close()
@@ -78,7 +70,7 @@ class LeanTransport:
     async def receive(self) -> str | bytes:
         """Give the next frame, without a checkpoint if it is there. Cancel-safe. Raises ConnectionLost, after all frames before the end."""
         await self._until_received()
-        return self._shown(self._frames.received.popleft())
+        return self._shown(self._frames.received.pop(0))
 
     async def receive_many(self) -> list[str | bytes]:
         """Give all frames that have come, at least one, without a checkpoint if they are there. Otherwise like `receive`."""
@@ -194,6 +186,22 @@ class LeanTransport:
 # --- opening -----------------------------------------------------------------------------------------------------------
 
 
+async def _connected(target: Target) -> tuple[Wire, Frames]:
+    with trio.CancelScope(deadline=trio.current_time() + target.timeout) as limit:
+        wire = await _open_wire(target)
+    if limit.cancelled_caught:
+        raise ConnectionFailed(f"no connection to {host_of(target.url)} within {target.timeout:g} s")
+    said = bytearray()
+    try:
+        with trio.CancelScope(deadline=limit.deadline) as limit:
+            return wire, await _shake_hands(wire, target, said)
+    except BaseException:
+        wire.close()
+        raise
+    wire.close()
+    raise why_not_opened(target, bytes(said), hung_up=False)
+
+
 async def _open_wire(target: Target) -> Wire:
     context = tls_context(target)
     stream = await open_way(target)
@@ -242,7 +250,7 @@ async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> Frames:
         raise why_not_opened(target, bytes(said), hung_up=True) from error
     if protocol.handshake_exc is not None:
         raise _not_opened(target, bytes(said), protocol.handshake_exc)
-    frames = Frames(protocol)
+    frames = Frames()
     with suppress(OSError):  # which the reader is going to meet
         wire.write(frames.feed(bytes(said[fed:])))  # what came with the answer may want one itself
     return frames
