@@ -38,7 +38,7 @@ class Services:
         self._eager = transport if isinstance(transport, Eager) else None  # asked once: it takes 30 µs
         self._tools = tools
         self._patience = patience
-        self._scope = trio.CancelScope()
+        self._scope: trio.CancelScope
         self._nursery: trio.Nursery | None = None  # None: no task may begin
         self._leaving = False
         self._written = trio.Event()
@@ -53,17 +53,17 @@ class Services:
         shell.prepare_handoff, shell.start_check = self._tools.prepare, self._tools.check
         shell.start_timer = self._start_timer
         try:
-            with self._scope:
-                async with trio.open_nursery() as self._nursery:
-                    self._tools.begin(self._nursery)
-                    self._nursery.start_soon(self._read, name="session reader")
-                    task_status.started()
-                    try:
-                        await self._write()
-                        await trio.sleep_forever()  # so that tasks can still begin, until the session is left
-                    finally:
-                        self._tools.end()
-                        self._nursery = None
+            async with trio.open_nursery() as self._nursery:
+                self._scope = self._nursery.cancel_scope
+                self._tools.begin(self._nursery)
+                self._nursery.start_soon(self._read, name="session reader")
+                task_status.started()
+                try:
+                    await self._write()
+                    await trio.sleep_forever()  # so that tasks can still begin, until the session is left
+                finally:
+                    self._tools.end()
+                    self._nursery = None
         finally:
             shell.end(None)
             self._count_unwritten()

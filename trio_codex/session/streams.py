@@ -45,6 +45,9 @@ class _Wanted(dict[type[SessionEvent], bool]):
         return wanted
 
 
+_ANY: Final = _Wanted(None)
+
+
 class EventStream:
     """A stream of a session's events: an async iterator, and a context manager (`with` or `async with`) that closes it.
 
@@ -61,7 +64,7 @@ class EventStream:
         self.raw: bool = self.kinds is not None and RawModelEvent in self.kinds
         self._buffer = buffer
         self._on_close = on_close
-        self._wanted = _Wanted(self.kinds)
+        self._wanted = _ANY if self.kinds is None else _Wanted(self.kinds)
         self._entries: dict[int, SessionEvent] = {}  # by number, oldest first
         self._light: dict[int, None] = {}  # the numbers of those that go first
         self._bytes = 0
