@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.protocol.driver import VAD, Driver, brief, support
-from trio_codex.events import AudioEvent
+from trio_codex.errors import ServerRefused
+from trio_codex.events import AudioEvent, ErrorEvent
 from trio_codex.protocol import ResponseParams, StartTool
 
 
@@ -257,3 +258,38 @@ def test_session_objects_of_all_kinds(session: dict[str, Any]) -> None:
     driver.server("session.created", session=session)
     assert driver.server("session.updated", session=session).settled[0].ticket == ticket
     assert quiet(driver)
+
+
+def test_a_refusal_reaches_whoever_asked_with_all_that_the_server_says() -> None:
+    driver = Driver()
+    ticket, step = driver.ask()
+    event_id = step.frame("response.create")["event_id"]
+    details = {"type": "invalid_request_error", "code": "bad", "param": "response", "event_id": event_id}
+    (settled,) = driver.server("error", error={"message": "no such thing", **details}).settled
+    refusal = settled.error
+    assert isinstance(refusal, ServerRefused)
+    assert (settled.ticket, str(refusal)) == (ticket, "no such thing")
+    assert {name: getattr(refusal, name) for name in details} == details
+
+
+def test_a_create_that_was_lost_to_an_answer_of_the_servers_own_is_asked_again_though_no_event_is_named() -> None:
+    driver = Driver(echo=False)
+    driver.message()
+    assert driver.refused(None).events == []
+    driver.created("r1", ours=False)
+    assert driver.done("r1").types == ["response.create"]
+
+
+def test_an_error_that_names_no_event_is_told_though_something_was_cancelled() -> None:
+    driver = Driver().answering("r1")
+    driver.interrupt()
+    assert driver.refused(None, "out_of_paper").only(ErrorEvent).error.code == "out_of_paper"
+    assert driver.refused(None, "response_cancel_not_active").events == []
+
+
+def test_a_response_that_does_not_say_where_it_belongs_belongs_to_the_conversation() -> None:
+    driver = Driver().answering("r1")
+    driver.done("r1")
+    step = driver.server("response.created", response={"id": "r2", "status": "in_progress"})
+    assert step.told == ["agent_start"]
+    assert driver.created("r3", ours=False, conversation=None).told == []

@@ -328,6 +328,15 @@ def test_an_answer_that_is_done_but_still_sounds_is_truncated() -> None:
     assert "response.cancel" not in step.types
 
 
+def test_an_answer_that_is_done_and_was_heard_is_not_truncated() -> None:
+    """Though nobody has told that its sound is complete."""
+    driver = Driver(detection=VAD).answering("r1")
+    driver.sounded("r1", "m", 1000)
+    driver.done("r1")
+    driver.now = 2.0
+    assert driver.started().types == []
+
+
 def test_every_item_that_has_not_sounded_is_truncated_the_later_ones_at_0() -> None:
     driver = Driver(detection=VAD).answering("r1")
     for item_id in ("m", "n", "o"):
@@ -510,13 +519,14 @@ def test_what_the_user_said_is_told_piece_by_piece_and_whole() -> None:
 
 def test_pieces_of_a_transcript_stand_where_they_belong_though_their_item_comes_late() -> None:
     driver = Driver()
+    driver.server(f"{TRANSCRIPTION}.delta", item_id="u", content_index=0, delta="Hear")
     driver.server(f"{TRANSCRIPTION}.delta", item_id="u", content_index=1, delta="Look")
     driver.server(f"{TRANSCRIPTION}.delta", item_id="u", content_index=1, delta=None)
     driver.server(f"{TRANSCRIPTION}.delta", item_id="v", delta="Well")
     for item_id in ("u", "v"):
         driver.item(item_id, role="user")
     heard = [[(part.type, part.text) for part in item.content] for item in driver.conversation.history]
-    assert heard == [[("input_audio", "Look")], [("input_audio", "Well")]]
+    assert heard == [[("input_audio", "Hear"), ("input_audio", "Look")], [("input_audio", "Well")]]
 
 
 def test_a_whole_transcript_is_of_what_was_heard() -> None:
