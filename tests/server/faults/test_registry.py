@@ -70,5 +70,5 @@ def test_the_command_line_lists_them() -> None:
 def test_the_command_line_refuses_what_there_is_not() -> None:
     command = [sys.executable, "-m", "trio_codex", "serve", "--port", "0", "--fault", "earthquake"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "there is no fault 'earthquake'" in done.stderr
