@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.driver import VAD, Driver, brief, support
-from trio_codex.errors import ServerRefused
-from trio_codex.events import AudioEvent, ErrorEvent
-from trio_codex.protocol import ResponseParams, StartTool
+from tests.protocol.driver import REQUEST_KEY, VAD, Driver, brief, support
+from trio_codex.errors import ConnectionFailed, RemoteProtocolError, ServerRefused
+from trio_codex.events import AudioEvent, ErrorEvent, ResponseDoneEvent
+from trio_codex.protocol import ResponseParams, SessionSettings, StartTimer, StartTool, StopPlayback
 
 
 def quiet(driver: Driver) -> bool:
@@ -272,6 +272,15 @@ def test_a_refusal_reaches_whoever_asked_with_all_that_the_server_says() -> None
     assert {name: getattr(refusal, name) for name in details} == details
 
 
+def test_a_refusal_of_an_answer_beside_the_conversation_is_told_and_reaches_whoever_asked() -> None:
+    driver = Driver()
+    ticket, effects = driver.conversation.respond(ResponseParams(conversation="none"), ask=True)
+    step = driver.refused(driver.verb(effects).frame("response.create")["event_id"], "bad")
+    (settled,) = step.settled
+    assert (settled.ticket, type(settled.error)) == (ticket, ServerRefused)
+    assert step.told == ["error"]
+
+
 def test_a_create_that_was_lost_to_an_answer_of_the_servers_own_is_asked_again_though_no_event_is_named() -> None:
     driver = Driver(echo=False)
     driver.message()
@@ -293,3 +302,125 @@ def test_a_response_that_does_not_say_where_it_belongs_belongs_to_the_conversati
     step = driver.server("response.created", response={"id": "r2", "status": "in_progress"})
     assert step.told == ["agent_start"]
     assert driver.created("r3", ours=False, conversation=None).told == []
+
+
+def test_what_nobody_waits_for_is_settled_for_nobody_and_abandoned_by_nobody() -> None:
+    driver = Driver()
+    create = driver.raw(type="response.create").frame("response.create")
+    assert create["event_id"].startswith("event_")
+    driver.created("r1")
+    ticket, _ = driver.ask()
+    assert driver.verb(driver.conversation.abandon(ticket, driver.now)) == []
+    assert driver.done("r1").settled == []
+    assert driver.message().frame("response.create")["event_id"].startswith("event_")
+
+
+def test_responses_without_a_name() -> None:
+    driver = Driver()
+    assert driver.server("response.done", response={"status": "completed"}).only(ResponseDoneEvent).response_id == ""
+    driver.message()
+    driver.server("response.created", response={"status": "in_progress"})
+    assert driver.interrupt().frame("response.cancel").get("response_id") is None
+
+
+def test_a_response_to_somebody_else_is_not_for_whoever_asked_here() -> None:
+    driver = Driver()
+    driver.ask()
+    metadata = {REQUEST_KEY: "somebody"}
+    driver.server("response.created", response={"id": "r1", "status": "in_progress", "metadata": metadata})
+    assert driver.done("r1").settled == []
+
+
+def test_a_server_that_has_once_repeated_metadata_is_expected_to() -> None:
+    driver = Driver().answering("r1")
+    driver.done("r1")
+    driver.ask()
+    driver.created("theirs", ours=False)
+    assert driver.done("theirs").settled == []
+
+
+def test_answers_beside_the_conversation_go_to_who_is_named() -> None:
+    driver = Driver()
+    beside = ResponseParams(conversation="none")
+    tickets = []
+    for _ in range(2):
+        ticket, effects = driver.conversation.respond(beside, ask=True)
+        driver.verb(effects)
+        tickets.append(ticket)
+    driver.created("r2", conversation=None)
+    (settled,) = driver.done("r2", conversation_id=None).settled
+    assert settled.ticket == tickets[1]
+
+
+def test_what_was_cut_off_stays_silent_after_many_answers() -> None:
+    driver = Driver()
+    for number in range(40):
+        driver.answering(f"r{number}")
+        driver.done(f"r{number}") if number < 39 else driver.interrupt()
+    driver.cancelled("r39", "client_cancelled")
+    assert driver.sounded("r39", "m", 10) == []
+    assert len(driver.conversation._answers._late) < 40
+
+
+def test_an_interruption_stops_what_sounds_and_what_is_about_to() -> None:
+    assert len(Driver().answering("r1").interrupt().all(StopPlayback)) == 1
+    driver = Driver().answering("r1")
+    driver.item("m", status="in_progress")
+    driver.sounded("r1", "m", 1000)
+    driver.done("r1")
+    driver.now = 0.5
+    assert len(driver.interrupt().all(StopPlayback)) == 1
+    assert driver.conversation.history[0].interrupted_at_ms == 500
+
+
+# --- what a program says for itself ------------------------------------------------------------------------------------
+
+
+def test_events_that_nobody_knows_go_as_they_are_with_an_id() -> None:
+    driver = Driver()
+    assert driver.raw(type="hologram.show", event_id="mine", of=["tea"]).sent == [
+        {"type": "hologram.show", "event_id": "mine", "of": ["tea"]}
+    ]
+    for type_ in ("hologram.show", "output_audio_buffer.clear", "input_audio_buffer.clear"):
+        assert driver.raw(type=type_).frame(type_)["event_id"].startswith("event_")
+
+
+def test_a_raw_commit_asks_for_nothing() -> None:
+    driver = Driver()
+    driver.hear(200)
+    assert driver.raw(type="input_audio_buffer.commit").types == ["input_audio_buffer.commit"]
+    assert driver.committed().types == []
+
+
+def test_who_did_not_ask_is_told_nothing() -> None:
+    driver = Driver()
+    assert driver.respond().frame("response.create")["event_id"].startswith("event_")
+    driver.created("r1")
+    assert driver.done("r1").settled == []
+
+
+@pytest.mark.parametrize(("opened", "kind"), [(False, ConnectionFailed), (True, ServerRefused)])
+def test_settings_that_are_not_answered_in_time(opened: bool, kind: type[Exception]) -> None:
+    driver = Driver(opened=opened)
+    verbs = driver.conversation
+    ticket, effects = verbs.update(SessionSettings(voice="ash")) if opened else verbs.open()
+    (timer,) = driver.verb(effects).all(StartTimer)
+    (settled,) = driver.verb(verbs.timed_out(timer.name)).settled
+    assert (settled.ticket, type(settled.error)) == (ticket, kind)
+    assert "the server did not answer in time" in str(settled.error)
+
+
+def test_a_frame_that_is_not_the_protocol_is_told_with_the_reason() -> None:
+    driver = Driver()
+    step = driver.verb(driver.conversation.bad_frame(RemoteProtocolError("no JSON at all")))
+    assert step.only(ErrorEvent).error.type == "protocol_error"
+    assert "no JSON at all" in step.only(ErrorEvent).error.message
+
+
+def test_words_of_an_answer_that_was_cut_off_are_not_told_while_the_next_one_runs() -> None:
+    driver = Driver().answering("r1")
+    driver.interrupt()
+    driver.cancelled("r1", "client_cancelled")
+    driver.answering("r2")
+    place = {"response_id": "r1", "item_id": "m", "output_index": 0, "content_index": 0}
+    assert driver.server("response.output_text.delta", **place, delta="late").events == []
