@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.protocol.driver import REQUEST_KEY, VAD, Driver, brief, support
-from trio_codex.errors import ConnectionFailed, RemoteProtocolError, ServerRefused
+from trio_codex.errors import ConnectionFailed, LocalProtocolError, RemoteProtocolError, ServerRefused
 from trio_codex.events import AudioEvent, ErrorEvent, ResponseDoneEvent
-from trio_codex.protocol import ResponseParams, SessionSettings, StartTimer, StartTool, StopPlayback
+from trio_codex.protocol import ContentPart, ResponseParams, SessionSettings, StartTimer, StartTool, StopPlayback
 
 
 def quiet(driver: Driver) -> bool:
@@ -424,3 +424,24 @@ def test_words_of_an_answer_that_was_cut_off_are_not_told_while_the_next_one_run
     driver.answering("r2")
     place = {"response_id": "r1", "item_id": "m", "output_index": 0, "content_index": 0}
     assert driver.server("response.output_text.delta", **place, delta="late").events == []
+
+
+def test_a_message_goes_under_the_id_that_is_given_and_says_what_utf_8_can() -> None:
+    driver = Driver()
+    image = ContentPart(type="input_image", image_url="data:image/png;base64,AA==")
+    item_id, effects = driver.conversation.send_message([ContentPart(type="input_text", text="a\ud800"), image])
+    step = driver.verb(effects)
+    item = step.frame("conversation.item.create")["item"]
+    assert item_id.startswith("item_")
+    assert item["id"] == item_id
+    assert [part.get("text") for part in item["content"]] == ["a?", None]
+    assert step.types[-1] == "response.create"
+
+
+def test_two_handoffs_at_a_time_are_one_too_many() -> None:
+    driver = Driver()
+    ticket, effects = driver.conversation.redirect(brief(support))
+    driver.verb(effects)
+    assert ticket.startswith("redirect_")
+    with pytest.raises(LocalProtocolError, match="a handoff is under way; wait for its HandoffEvent or ToolEndEvent"):
+        driver.conversation.redirect(brief(support))
