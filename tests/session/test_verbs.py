@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from trio_codex import Agent, Handoff, SemanticVAD, SessionSettings, tool
 from trio_codex.errors import ConfigurationError, LocalProtocolError, ServerRefused
@@ -478,6 +479,16 @@ async def test_update_session_returns_once_acknowledged() -> None:
             started = trio.current_time()
             await session.update_session(SessionSettings(turn_detection=SemanticVAD(eagerness="low")))
             assert trio.current_time() - started == 3
+
+
+async def test_no_timer_outlives_what_it_was_for() -> None:
+    async with scripted_session() as (session, _):
+        await trio.testing.wait_all_tasks_blocked()
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        for speed in (0.9, 1.1):
+            await session.update_session(SessionSettings(speed=speed))
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
 
 
 async def test_update_session_refused() -> None:

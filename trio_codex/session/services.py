@@ -40,6 +40,7 @@ class Services:
         self._patience = patience
         self._scope: trio.CancelScope
         self._nursery: trio.Nursery | None = None  # None: no task may begin
+        self._timers: dict[str, trio.CancelScope] = {}
         self._leaving = False
         self._written = trio.Event()
         self._left = trio.Event()
@@ -51,7 +52,7 @@ class Services:
         shell = self._shell
         shell.start_tool, shell.cancel_tool = self._tools.start, self._tools.cancel
         shell.prepare_handoff, shell.start_check = self._tools.prepare, self._tools.check
-        shell.start_timer = self._start_timer
+        shell.start_timer, shell.stop_timer = self._start_timer, self._stop_timer
         try:
             async with trio.open_nursery() as self._nursery:
                 self._scope = self._nursery.cancel_scope
@@ -176,11 +177,18 @@ class Services:
 
     def _start_timer(self, name: str, seconds: float) -> None:
         if self._nursery is not None:
+            self._timers[name] = trio.CancelScope()
             self._nursery.start_soon(self._timer, name, seconds, name="timer")
 
+    def _stop_timer(self, name: str) -> None:
+        if scope := self._timers.get(name):
+            scope.cancel(reason="what it was for has come")
+
     async def _timer(self, name: str, seconds: float) -> None:
-        await trio.sleep(seconds)
-        self._shell.perform(self._shell.conversation.timed_out(name))
+        with self._timers[name]:
+            await trio.sleep(seconds)
+            self._shell.perform(self._shell.conversation.timed_out(name))
+        del self._timers[name]
 
 
 def _plain(frame: str | bytes) -> Any:

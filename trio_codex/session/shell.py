@@ -62,6 +62,7 @@ class Shell:
     prepare_handoff: Callable[[ToolCall], None]
     start_check: Callable[[StartCheck], None]
     start_timer: Callable[[str, float], None]
+    stop_timer: Callable[[str], None]
 
     def __init__(self, conversation: Conversation, model: str | None = None) -> None:
         self.conversation = conversation
@@ -201,6 +202,7 @@ class Shell:
         self._waiting[ticket] = Waiting()
 
     def _settle(self, ticket: str, value: Any, error: TrioCodexError | None) -> None:
+        self.stop_timer(ticket)  # the core calls the timer of an answer by its ticket
         if waiting := self._waiting.get(ticket):
             waiting.value, waiting.error = value, error
             if error is not None:
