@@ -58,12 +58,14 @@ async def test_a_conversation() -> None:
 
 async def test_both_talk_at_once() -> None:
     pieces = [bytes([number]) * 200_000 for number in range(40)]
+    all_said = trio.Event()
 
     async def script(line: Line) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(talk, line)
             for piece in pieces:
                 assert (await line.expect(InputAudioBufferAppend)).audio == piece
+        all_said.set()
 
     async def talk(line: Line) -> None:
         await answer(line, words="…", audio=pieces)
@@ -81,6 +83,7 @@ async def test_both_talk_at_once() -> None:
             nursery.start_soon(listen, session)
             for piece in pieces:
                 await session.send_audio(piece)
+            await all_said.wait()  # whoever hangs up on an answer is not to be spoken to any more
 
 
 async def test_cancelling_a_verb_never_cuts_a_frame() -> None:
