@@ -177,6 +177,7 @@ async def test_a_session_that_closes_ends_quietly(autojump_clock: MockClock) -> 
 async def test_nothing_goes_on_when_the_block_is_left(autojump_clock: MockClock) -> None:
     device = SoundDevice()
     async with scripted_session() as (session, line):
+        await wait_all_tasks_blocked()  # what the opening needed has ended
         before = trio.lowlevel.current_statistics().tasks_living
         with trio.move_on_after(1):
             async with device.attach(session):
