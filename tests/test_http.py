@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from trio_codex import Endpoint
 from trio_codex.errors import ConfigurationError, ConnectionFailed, ServerRefused
-from trio_codex.http import open_api
+from trio_codex.http import Api, Content, open_api
+from trio_codex.testing import Steps
 
 KEY = "sk-test-of-nobody"
 
@@ -43,7 +45,7 @@ class Server:
         await stream.send_all(self.answers[min(len(self.asked), len(self.answers)) - 1])
         if b"chunked" in self.answers[-1]:
             try:
-                for number in count():
+                for number in itertools.count():
                     await stream.send_all(b"%x\r\n%b\r\n" % (len(line := b"data: %d\n\n" % number), line))
                     await trio.sleep(0.01)
             except trio.BrokenResourceError:
@@ -152,6 +154,107 @@ async def test_an_answer_left_in_the_middle_ends_the_request(how: str) -> None:
         with trio.fail_after(60):
             await server.ended.wait()
         gc.collect()  # an async generator left open would be a warning, which is an error here
+
+
+# --- a request that is cancelled ---
+
+
+async def answers(stream: trio.SocketStream) -> None:
+    """Reads a whole request, however long, and answers in pieces."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        if not (data := await stream.receive_some()):
+            return
+        request += data
+    head, _, body = request.partition(b"\r\n\r\n")
+    [length] = [int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    while len(body) < length:
+        if not (data := await stream.receive_some()):
+            return
+        body += data
+    for piece in (b"HTTP/1.1 200 OK\r\n", b"content-length: 4\r\n\r\n", b"do", b"ne"):
+        await stream.send_all(piece)
+        await trio.lowlevel.checkpoint()
+
+
+async def reads_nothing(stream: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
+FEW, MANY = b"x" * 100_000, b"x" * (6 << 20)  # the many do not fit into the buffers between two sockets
+
+
+def spoken(length: bytes) -> Content:
+    return {"json": {"text": length.decode()}}
+
+
+def recorded(length: bytes) -> Content:
+    return {"files": {"file": ("a.wav", length, "audio/wav")}, "data": {"model": "m"}}
+
+
+@pytest.mark.parametrize(
+    ("server", "content", "streamed"),
+    [
+        (answers, spoken(FEW), False),
+        (answers, recorded(FEW), False),
+        (answers, recorded(FEW), True),
+        (reads_nothing, spoken(MANY), False),
+        (reads_nothing, recorded(MANY), True),
+    ],
+    ids=["json", "multipart", "streamed", "unread-json", "unread-multipart"],
+)
+async def test_a_request_that_is_cancelled_at_any_step_leaves_nothing(
+    server: Callable[[trio.SocketStream], Awaitable[None]], content: Content, streamed: bool
+) -> None:
+    """An async generator left open would be a warning, which is an error here."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await server(stream)
+
+    async def ask(api: Api) -> bytes:
+        if not streamed:
+            return (await api.request("POST", "audio/transcriptions", **content)).content
+        async with api.stream("POST", "audio/transcriptions", **content) as answer:
+            return b"".join([chunk async for chunk in answer])
+
+    async def ask_until(step: int, api: Api) -> tuple[bytes, bool]:
+        """What is answered, and whether the step was reached."""
+        me = trio.lowlevel.current_task()
+        got = b""
+        async with trio.open_nursery() as nursery:
+            steps = Steps(step, lambda _: nursery.cancel_scope.cancel(), of=lambda task: task is me)
+            if server is reads_nothing:
+                nursery.start_soon(give_up_on, steps, nursery.cancel_scope)
+            trio.lowlevel.add_instrument(steps)
+            try:
+                got = await ask(api)
+            finally:
+                trio.lowlevel.remove_instrument(steps)
+            nursery.cancel_scope.cancel()
+        gc.collect()
+        return got, steps.count >= step
+
+    async with trio.open_nursery() as servers:
+        [listener] = await servers.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/v1"
+        async with open_api(Endpoint.custom(url), KEY) as api:
+            for step in itertools.count(1):
+                got, reached = await ask_until(step, api)
+                if not reached:
+                    break
+        servers.cancel_scope.cancel()
+    assert got == (b"done" if server is answers else b"")
+    assert step > 5
+
+
+async def give_up_on(steps: Steps, scope: trio.CancelScope) -> None:
+    """Cancel what takes no step any more."""
+    before = -1
+    while steps.count > before:
+        before = steps.count
+        await trio.testing.wait_all_tasks_blocked(0.02)
+    scope.cancel()
 
 
 async def test_a_missing_key_is_found_before_any_network_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

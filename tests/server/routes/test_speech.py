@@ -161,6 +161,7 @@ async def test_a_defect_is_logged_and_not_told(caplog: pytest.LogCaptureFixture)
 async def test_one_request_too_many_is_refused() -> None:
     tts = ToneTTS(ms_per_character=1000, delay_s=0.05)
     refused: list[httpx.Response] = []
+    answered = trio.Semaphore(0)
     async with speaking(tts) as (http, url):
         limits = httpx.Limits(max_connections=40)
         async with httpx.AsyncClient(timeout=60, limits=limits) as many, trio.open_nursery() as nursery:
@@ -168,13 +169,17 @@ async def test_one_request_too_many_is_refused() -> None:
             async def ask() -> None:
                 async with many.stream("POST", url, json={**ORDER, "response_format": "pcm"}) as answer:
                     if answer.status_code == 200:
+                        answered.release()
                         await trio.sleep_forever()
                     await answer.aread()
                     refused.append(answer)
-                    nursery.cancel_scope.cancel()
+                    answered.release()
 
             for _ in range(33):
                 nursery.start_soon(ask)
+            for _ in range(33):  # httpx leaves a generator standing in a request that is cancelled while it is sent
+                await answered.acquire()
+            nursery.cancel_scope.cancel()
         assert refused[0].status_code == 429
         assert refused[0].headers["retry-after"] == "1"
         assert refused[0].json()["error"]["code"] == "rate_limit_exceeded"

@@ -148,19 +148,47 @@ async def test_forms_that_are_none() -> None:
                 assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
+class Thinking(ScriptedSTT):
+    """Never comes to an end."""
+
+    def __init__(self) -> None:
+        super().__init__(delay_s=float("inf"))
+        self.begun = trio.Event()
+
+    def stream(self) -> Any:
+        self.begun.set()
+        return super().stream()
+
+
+async def is_listened_to(stream: trio.SocketStream, stt: Thinking) -> bool:
+    """Whether the engine has begun to listen; if not, the request is refused."""
+    stt.begun = trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def hear_of_refusal() -> None:
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 429 ")
+            nursery.cancel_scope.cancel()
+
+        await stt.begun.wait()
+        nursery.cancel_scope.cancel()
+    return stt.begun.is_set()
+
+
 async def test_nobody_is_listened_to_for_who_has_gone() -> None:
-    stt = ScriptedSTT(["hello"], delay_s=1000)
+    stt = Thinking()
+    fields: Any = {"files": {"file": ("a.wav", wav())}, "data": {"model": "whisper-1"}}
     with trio.fail_after(60):
-        async with open_local_server(stt=stt, tts=ToneTTS()) as server, httpx.AsyncClient() as http:
-            url = f"{server.http_url}/audio/transcriptions"
-            for _ in range(40):  # more than may be at work at once
-                with trio.move_on_after(0.05):
-                    await http.post(url, files={"file": ("a.wav", wav())}, data={"model": "whisper-1"})
-            waits = False
-            while not waits:  # it is refused until the server has seen the others go
-                with trio.move_on_after(0.5) as scope:
-                    await http.post(url, files={"file": ("a.wav", wav())}, data={"model": "whisper-1"})
-                waits = scope.cancelled_caught
+        async with open_local_server(stt=stt, tts=ToneTTS()) as server:
+            url = httpx.URL(f"{server.http_url}/audio/transcriptions")
+            request = httpx.Request("POST", url, **fields)
+            head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+            whole = f"POST {url.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read()
+            left = 40  # more than may be at work at once; it is refused until the server has seen the others go
+            while left:
+                async with await trio.open_tcp_stream(url.host, url.port or 0) as stream:
+                    await stream.send_all(whole)
+                    left -= await is_listened_to(stream, stt)
 
 
 async def test_a_recording_that_is_too_long_is_refused() -> None:
