@@ -35,6 +35,7 @@ LAYERS = [
         "structuring",
         "tools",
         "trust",
+        "waiters",
     },
     {"protocol", "speech"},
     {"transport", "tool_running", "recording"},

@@ -159,7 +159,7 @@ class Run:
         if self.session is not None:
             shell = self.session._shell
             assert shell.outbox.closed
-            assert not shell.outbox.take_nowait()
+            assert not shell.outbox.take()
             assert shell.outbox.waiting == 0
             assert not shell._waiting
             assert not self.session._stream._busy

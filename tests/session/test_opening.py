@@ -63,6 +63,25 @@ async def test_the_sessions_own_stream_begins_before_the_first_frame() -> None:
     assert event.error.message == "the very first frame"
 
 
+async def test_while_nobody_says_anything_only_the_reader_runs() -> None:
+    async with scripted_session() as (session, line):
+        await trio.testing.wait_all_tasks_blocked()
+        assert tasks_of_the_session() == ["session reader"]
+        await session.send_message("Hello")
+        await line.expect(ConversationItemCreate)
+        await trio.testing.wait_all_tasks_blocked()
+        assert tasks_of_the_session() == ["session reader"]
+
+
+def tasks_of_the_session() -> list[str]:
+    tasks, found = [trio.lowlevel.current_root_task()], []
+    while tasks:
+        if task := tasks.pop():
+            found.append(task.name)
+            tasks += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return [name for name in found if name.startswith(("session ", "tool ", "timer"))]
+
+
 async def test_instructions_may_be_callables_of_the_context() -> None:
     async def instructions(context: dict[str, str]) -> str:
         await trio.sleep(1)

@@ -95,8 +95,11 @@ async def _open(
         async with connect(target) as connection, trio.open_nursery() as nursery:
             services = Services(shell, tapped(connection), tools, patience)
             session = Session(shell, services, tools, shell.feeds.open(None, BUFFER), context)
-            await nursery.start(services.run, name="session writer")
-            await _acknowledged(shell)
+            ticket, effects = shell.conversation.open()
+            shell.expect(ticket)
+            nursery.start_soon(services.run, effects, name="session reader")
+            del effects
+            await shell.wait_settled(ticket)
             await trio.lowlevel.checkpoint_if_cancelled()  # the services may have been cancelled just now, with us
             services.shield()
             host, agent = urlsplit(target.url).hostname, session.current_agent
@@ -129,14 +132,6 @@ def _known_model(endpoint: Endpoint | None, model: str | None, call_id: str | No
     if model is not None or call_id is not None or (endpoint is not None and endpoint.deployment is not None):
         return model
     return DEFAULT_MODEL
-
-
-async def _acknowledged(shell: Shell) -> None:
-    """Send the settings and wait until the server has agreed to them."""
-    ticket, effects = shell.conversation.open()
-    shell.expect(ticket)
-    shell.perform(effects)
-    await shell.wait_settled(ticket)
 
 
 def _items(history: Iterable[HistoryItem | Item | Mapping[str, Any]]) -> list[Item]:

@@ -1,9 +1,10 @@
 """What is on its way from the session to its transport: frames in order, and the room that verbs wait for.
 
 The queue is unbounded, because only verbs that hold room and the core's own bounded outputs fill it; room is counted in frames. The
-writer takes everything that waits at once. While it idles, a transport that can (`Eager`) is handed a frame that comes alone right away, in
-the same order and with nothing to cancel: that spares a turn of the scheduler for each chunk of a microphone (30 µs of 75 µs in a
-session at the pace of speech). Frames that come in a crowd are left to the writer, who sends them together.
+writer begins when there is something to write, takes everything that waits at once, and ends when nothing does: a session that listens
+has none. Without a writer, a transport that can (`Eager`) is handed a frame that comes alone right away, in the same order and with
+nothing to cancel: that spares a turn of the scheduler for each chunk of a microphone (30 µs of 75 µs in a session at the pace of
+speech). Frames that come in a crowd are left to the writer, who sends them together.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import trio
 
 from trio_codex.errors import ConnectionLost
 from trio_codex.transport import Eager
+from trio_codex.waiters import Waiters, wait_among, wake_first
 
 __all__ = ["ROOM", "Outbox", "OutgoingFrame"]
 
@@ -39,10 +41,10 @@ class Outbox:
     def __init__(self) -> None:
         self.eager: Eager | None = None
         self.closed: bool = False
+        self.writing: bool = False  # a writer has begun and has not come to the end of what waits
         self._frames: list[OutgoingFrame] = []
-        self._writer = trio.lowlevel.ParkingLot()
         self._room = ROOM
-        self._roomless = trio.lowlevel.ParkingLot()  # verbs that wait for room, which is handed to them
+        self._roomless: Waiters = []  # verbs that wait for room, which is handed to them
         self._last = 0.0  # when somebody last had something to send
 
     # --- room ------------------------------------------------------------------------------------------------------
@@ -53,7 +55,7 @@ class Outbox:
         if self._room:
             self._room -= 1
         else:
-            await self._roomless.park()
+            await wait_among(self._roomless)
 
     def take_room_nowait(self) -> None:
         """The same without waiting; trio.WouldBlock when there is none."""
@@ -64,7 +66,7 @@ class Outbox:
     def give_back_room(self) -> None:
         """A frame is written, or the verb needed none: the next one has it."""
         if self._roomless:
-            self._roomless.unpark()
+            wake_first(self._roomless)
         else:
             self._room += 1
 
@@ -81,13 +83,14 @@ class Outbox:
             self._frames.append(OutgoingFrame(text, room))
         return not self.closed
 
-    def send(self) -> None:
-        """Have what is queued sent: at once, or by the writer."""
-        if self._frames and self._writer:
-            now = trio.current_time()
-            alone, self._last = now - self._last > _CROWD_S, now
-            if self.eager is None or not alone or not self._sent_by(self.eager):
-                self._writer.unpark()
+    def send(self) -> bool:
+        """Send what is queued, if that can be done at once; says whether a writer is to begin."""
+        if not self._frames or self.writing:
+            return False
+        now = trio.current_time()
+        alone, self._last = now - self._last > _CROWD_S, now
+        self.writing = self.eager is None or not alone or not self._sent_by(self.eager)
+        return self.writing
 
     def _sent_by(self, transport: Eager) -> bool:
         try:
@@ -102,19 +105,13 @@ class Outbox:
                 self.give_back_room()
         return written
 
-    async def take(self, most: int | None = None) -> list[OutgoingFrame]:
-        """Wait for frames and take all that are there, or so many; none when the session is over and everything is taken."""
-        while not self._frames and not self.closed:
-            await self._writer.park()
-        return self.take_nowait(most)
-
-    def take_nowait(self, most: int | None = None) -> list[OutgoingFrame]:
-        """Take all that are there, or so many."""
+    def take(self, most: int | None = None) -> list[OutgoingFrame]:
+        """Take all frames that wait, or so many; when there are none, the writer has come to its end."""
         frames, self._frames = self._frames[:most], [] if most is None else self._frames[most:]
+        self.writing = bool(frames)
         return frames
 
     def close(self) -> None:
         """No frame will come any more. One who waits for room is let in, to be told, gives it back, and so lets in the next."""
         self.closed = True
-        self._writer.unpark()
         self.give_back_room()

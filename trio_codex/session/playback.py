@@ -14,6 +14,7 @@ import trio
 
 from trio_codex.protocol import Play
 from trio_codex.session.streams import Over
+from trio_codex.waiters import Waiters, wait_among, wake_first
 
 Heard: TypeAlias = Callable[[str, int, int], None]
 
@@ -31,7 +32,7 @@ class Speaker:
         self._response_id: str | None = None
         self._listened = False  # since the newest answer began
         self._over: Over | None = None
-        self._arrived = trio.Event()
+        self._listener: Waiters = []
         self._busy = False
 
     def play(self, effect: Play) -> None:
@@ -42,7 +43,7 @@ class Speaker:
             self._response_id = effect.response_id
             self._listened = self._busy
         self._queue.append(effect)
-        self._arrived.set()
+        wake_first(self._listener)
 
     def stop(self, response_id: str | None = None) -> None:
         """Forget what was not taken, all of it or that of one response."""
@@ -51,7 +52,7 @@ class Speaker:
     def finish(self, over: Over) -> None:
         """The session is over; what is queued can still be taken."""
         self._over = over
-        self._arrived.set()
+        wake_first(self._listener)
 
     def __aiter__(self) -> Speaker:
         return self
@@ -65,8 +66,7 @@ class Speaker:
             while not self._queue:
                 if self._over is not None:
                     raise self._over()
-                self._arrived = trio.Event()
-                await self._arrived.wait()
+                await wait_among(self._listener)
             next_ = self._queue.pop(0)
             self._listened = True
             self._taken(next_.item_id, next_.content_index, len(next_.data))

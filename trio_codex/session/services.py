@@ -1,10 +1,10 @@
 """The tasks of a session: reader, writer, tools, timers; and the order in which they end.
 
-The reader never waits for the user: it decodes, feeds the core, performs. The writer alone sends, because a cancelled send leaves half
-a frame on the wire; each frame has a deadline, and the last act is the closing handshake. Leaving is a task, begun when somebody asks
-for it (the block's end, `aclose` from anywhere, even from a tool), who may then be cancelled without harm: tools are cancelled, the
-writer drains and says goodbye, then the rest is cancelled while it is still shielded; `patience` bounds it all. Nothing else cancels a
-service once the session is open, so no send is ever cut off before that, unless a service fails.
+The reader never waits for the user: it decodes, feeds the core, performs; while nothing is to be done, it is the only task. The writer,
+one at a time, alone sends, because a cancelled send leaves half a frame on the wire; each frame has a deadline. Leaving is a task, begun
+when somebody asks for it (the block's end, `aclose` from anywhere, even from a tool), who may then be cancelled without harm: tools are
+cancelled, the writer comes to its end, goodbye is said, then the rest is cancelled while it is still shielded; `patience` bounds it all.
+Nothing else cancels a service once the session is open, so no send is ever cut off before that, unless a service fails.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import trio
 
 from trio_codex.errors import ConnectionLost, RemoteProtocolError
 from trio_codex.events import RawModelEvent
-from trio_codex.protocol import decode_server_event
+from trio_codex.protocol import Effect, decode_server_event
 from trio_codex.session.diary import log
 from trio_codex.session.outbox import OutgoingFrame
 from trio_codex.session.shell import Shell
 from trio_codex.session.tool_runner import ToolRunner
 from trio_codex.transport import ABNORMAL, Eager, Transport
+from trio_codex.waiters import Waiters, wait_among, wake_all
 
 SEND_LIMIT_S: Final = 30.0
 SLOWEST: Final = 16 * 1024
@@ -36,39 +37,37 @@ class Services:
         self._shell = shell
         self._transport = transport
         self._eager = transport if isinstance(transport, Eager) else None  # asked once: it takes 30 µs
+        shell.outbox.eager = self._eager
+        shell.own_tasks = self
         self._tools = tools
         self._patience = patience
         self._scope: trio.CancelScope
         self._nursery: trio.Nursery | None = None  # None: no task may begin
         self._timers: dict[str, trio.CancelScope] = {}
-        self._leaving = False
-        self._written = trio.Event()
-        self._left = trio.Event()
+        self._left: trio.Event | None = None  # once somebody has asked to leave
+        self._leaving: Waiters = []  # who waits for the writer's end, to say goodbye
         self._broken: ConnectionLost | None = None  # what the writer met
         self._unwritten = False  # a verb was accepted and its frame has not reached the wire
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run everything until it is left, or until a task fails; the task that calls it writes."""
-        shell = self._shell
-        shell.start_tool, shell.cancel_tool = self._tools.start, self._tools.cancel
-        shell.prepare_handoff, shell.start_check = self._tools.prepare, self._tools.check
-        shell.start_timer, shell.stop_timer = self._start_timer, self._stop_timer
+    async def run(self, first: list[Effect]) -> None:
+        """Perform what comes first, and run everything until it is left, or until a task fails; the task that calls it reads."""
         try:
             async with trio.open_nursery() as self._nursery:
                 self._scope = self._nursery.cancel_scope
                 self._tools.begin(self._nursery)
-                self._nursery.start_soon(self._read, name="session reader")
-                task_status.started()
+                self._shell.perform(first)
+                del first  # the session may be long
                 try:
-                    await self._write()
+                    await self._read()
                     await trio.sleep_forever()  # so that tasks can still begin, until the session is left
                 finally:
                     self._tools.end()
                     self._nursery = None
         finally:
-            shell.end(None)
+            self._shell.end(None)
             self._count_unwritten()
-            self._left.set()
+            if self._left is not None:
+                self._left.set()
 
     def shield(self) -> None:
         """From now on the services end only when they are left, in order."""
@@ -76,13 +75,16 @@ class Services:
 
     def leave(self) -> None:
         """Begin to end everything, in order, within the patience. May be called twice."""
-        if self._nursery is not None and not self._leaving:
-            self._leaving = True
-            self._nursery.start_soon(self._leave_in_order, name="session leaving")
+        if self._nursery is not None and self._left is None:
+            self._left = trio.Event()
+            self._nursery.start_soon(self._leave_in_order, self._left, name="session leaving")
 
     async def wait_left(self) -> None:
         """Wait until that is done."""
-        await self._left.wait()
+        if self._left is not None:
+            await self._left.wait()
+        else:  # it ends already, because a task has failed or the opening is cancelled
+            await trio.lowlevel.checkpoint()
 
     @property
     def lost_something(self) -> ConnectionLost | None:
@@ -93,15 +95,22 @@ class Services:
 
     # --- tasks -----------------------------------------------------------------------------------------------------
 
-    async def _leave_in_order(self) -> None:
+    async def _leave_in_order(self, left: trio.Event) -> None:
         began = trio.current_time()
         with trio.move_on_at(began + self._patience / 2):  # the other half is for what is still to be said
             await self._tools.stop()
         self._shell.end(None)
         with trio.move_on_at(began + self._patience):
-            await self._written.wait()
+            await self._say_goodbye()
         self._scope.cancel(reason="the session is left")
-        self._left.set()
+        left.set()
+
+    async def _say_goodbye(self) -> None:
+        """When everything is written; if the writer has come to an end before that, nothing can be said."""
+        while self._shell.outbox.writing and self._broken is None:
+            await wait_among(self._leaving)
+        if self._broken is None:
+            await self._transport.close()
 
     async def _read(self) -> None:
         while True:
@@ -134,53 +143,59 @@ class Services:
         else:
             shell.perform(shell.conversation.receive(event, now))
 
+    def start_writer(self) -> None:
+        """Write until nothing waits in the outbox any more."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._write, name="session writer")
+
     async def _write(self) -> None:
         outbox = self._shell.outbox
-        outbox.eager = self._eager
         most = None if self._eager is not None else 1
-        try:
-            while frames := await outbox.take(most):
-                self._unwritten = any(frame.room for frame in frames)
-                self._broken = await self._send(frames)
-                if self._broken is not None:
-                    return
-                self._unwritten = False
-                del frames  # as in `_read`
-            await self._transport.close()
-        finally:
-            self._written.set()
+        while self._broken is None and (frames := outbox.take(most)):
+            self._unwritten = any(frame.room for frame in frames)
+            self._broken = await self._send(frames)
+            self._unwritten = self._unwritten and self._broken is not None
+        wake_all(self._leaving)
 
     async def _send(self, frames: Sequence[OutgoingFrame]) -> ConnectionLost | None:
         """Write frames; gives what broke the connection, if anything did."""
         lost: ConnectionLost | None = None
         texts = [frame.text for frame in frames]
-        with trio.move_on_after(SEND_LIMIT_S + sum(map(len, texts)) / SLOWEST) as limit:
-            try:
-                if self._eager is not None:
-                    await self._eager.send_many(texts)
-                else:
-                    await self._transport.send(texts[0])
-            except ConnectionLost as error:
-                # The session goes on until the reader comes to the same end: what the peer said before is still to be read.
-                lost = error
-        if limit.cancelled_caught:
-            lost = ConnectionLost(ABNORMAL, "the peer stopped reading")
-            self._shell.end(lost)
+        try:
+            if self._eager is None or not self._eager.send_nowait(texts):  # a deadline is kept for 30 s: most need none
+                await self._send_in_time(texts)
+        except ConnectionLost as error:
+            # The session goes on until the reader comes to the same end: what the peer said before is still to be read.
+            lost = error
         for frame in frames:
             if frame.room:
                 self._shell.outbox.give_back_room()
         return lost
 
+    async def _send_in_time(self, texts: Sequence[str]) -> None:
+        """Write one frame, or what an eager transport has kept of many."""
+        with trio.move_on_after(SEND_LIMIT_S + sum(map(len, texts)) / SLOWEST) as limit:
+            if self._eager is not None:
+                await self._eager.send_many(())
+            else:
+                await self._transport.send(texts[0])
+        if limit.cancelled_caught:
+            lost = ConnectionLost(ABNORMAL, "the peer stopped reading")
+            self._shell.end(lost)
+            raise lost
+
     def _count_unwritten(self) -> None:
-        left = self._shell.outbox.take_nowait()
+        left = self._shell.outbox.take()
         self._unwritten = self._unwritten or any(frame.room for frame in left)
 
-    def _start_timer(self, name: str, seconds: float) -> None:
+    def start_timer(self, name: str, seconds: float) -> None:
+        """Tell the core when so much time has passed."""
         if self._nursery is not None:
             self._timers[name] = trio.CancelScope()
             self._nursery.start_soon(self._timer, name, seconds, name="timer")
 
-    def _stop_timer(self, name: str) -> None:
+    def stop_timer(self, name: str) -> None:
+        """What it was for has come, if there is such a timer."""
         if scope := self._timers.get(name):
             scope.cancel(reason="what it was for has come")
 

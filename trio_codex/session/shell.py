@@ -7,8 +7,8 @@ it; room is counted in frames. When the connection ends, everybody who waits is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol, cast
 
 import attrs
 import trio
@@ -54,15 +54,40 @@ class Waiting:
     error: TrioCodexError | None = None
 
 
-class Shell:
-    """The state of a session outside the core. The callables start tasks; the services set them before anything is performed."""
+class UserTasks(Protocol):
+    """What runs the user's code, each call in a task of its own; never waits."""
 
-    start_tool: Callable[[ToolCall], None]
-    cancel_tool: Callable[[str], None]
-    prepare_handoff: Callable[[ToolCall], None]
-    start_check: Callable[[StartCheck], None]
-    start_timer: Callable[[str, float], None]
-    stop_timer: Callable[[str], None]
+    def start(self, call: ToolCall) -> None:
+        """Run a tool."""
+
+    def cancel(self, call_id: str) -> None:
+        """Cancel one call; the model is told."""
+
+    def prepare(self, call: ToolCall) -> None:
+        """Run the callables of a handoff."""
+
+    def check(self, check: StartCheck) -> None:
+        """Let a guardrail judge a text."""
+
+
+class OwnTasks(Protocol):
+    """What runs the session's own tasks; never waits."""
+
+    def start_writer(self) -> None:
+        """Write until nothing waits in the outbox any more."""
+
+    def start_timer(self, name: str, seconds: float) -> None:
+        """Tell the core when so much time has passed."""
+
+    def stop_timer(self, name: str) -> None:
+        """What it was for has come, if there is such a timer."""
+
+
+class Shell:
+    """The state of a session outside the core. Who runs tasks says so before anything is performed."""
+
+    user_tasks: UserTasks
+    own_tasks: OwnTasks
 
     def __init__(self, conversation: Conversation, model: str | None = None) -> None:
         self.conversation = conversation
@@ -94,8 +119,8 @@ class Shell:
         finally:
             if room:
                 self.outbox.give_back_room()
-            if posted:
-                self.outbox.send()
+            if posted and self.outbox.send():
+                self.own_tasks.start_writer()
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -104,17 +129,17 @@ class Shell:
             case StopPlayback(response_id):
                 self.speaker.stop(response_id)
             case StartTool(call):
-                self.start_tool(call)
+                self.user_tasks.start(call)
             case CancelTool(call_id):
-                self.cancel_tool(call_id)
+                self.user_tasks.cancel(call_id)
             case PrepareHandoff(call):
-                self.prepare_handoff(call)
+                self.user_tasks.prepare(call)
             case StartCheck():
-                self.start_check(effect)
+                self.user_tasks.check(effect)
             case Settle(ticket, value, error):
                 self._settle(ticket, value, error)
             case StartTimer(name, seconds):
-                self.start_timer(name, seconds)
+                self.own_tasks.start_timer(name, seconds)
             case Note(message):
                 log.info("%s", message)
 
@@ -202,7 +227,7 @@ class Shell:
         self._waiting[ticket] = Waiting()
 
     def _settle(self, ticket: str, value: Any, error: TrioCodexError | None) -> None:
-        self.stop_timer(ticket)  # the core calls the timer of an answer by its ticket
+        self.own_tasks.stop_timer(ticket)  # the core calls the timer of an answer by its ticket
         if waiting := self._waiting.get(ticket):
             waiting.value, waiting.error = value, error
             if error is not None:

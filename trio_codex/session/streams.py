@@ -24,6 +24,7 @@ from trio_codex.events import (
     TextDeltaEvent,
     TranscriptDeltaEvent,
 )
+from trio_codex.waiters import Waiters, wait_among, wake_first
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 
@@ -55,15 +56,13 @@ class EventStream:
     `async for` at the same time raises trio.BusyResourceError.
     """
 
-    def __init__(
-        self, kinds: Iterable[type[SessionEvent]] | None, buffer: int, on_close: Callable[[EventStream], None]
-    ) -> None:
+    def __init__(self, kinds: Iterable[type[SessionEvent]] | None, buffer: int, feeds: Feeds) -> None:
         if buffer < 1:
             raise ConfigurationError(f"buffer is {buffer}; a stream holds at least one event")
         self.kinds: tuple[type[SessionEvent], ...] | None = None if kinds is None else _classes(kinds)
         self.raw: bool = self.kinds is not None and RawModelEvent in self.kinds
         self._buffer = buffer
-        self._on_close = on_close
+        self._feeds = feeds
         self._wanted = _ANY if self.kinds is None else _Wanted(self.kinds)
         self._entries: dict[int, SessionEvent] = {}  # by number, oldest first
         self._light: dict[int, None] = {}  # the numbers of those that go first
@@ -72,7 +71,7 @@ class EventStream:
         self._count = 0  # the number of the next event to come
         self._over: Over | None = None
         # Where the one who iterates waits; events need no channel of Trio's, which would cost two turns of the scheduler for each.
-        self._reader = trio.lowlevel.ParkingLot()
+        self._reader: Waiters = []
         self._busy = False
 
     def put(self, event: SessionEvent) -> None:
@@ -90,13 +89,13 @@ class EventStream:
         while len(self._entries) > self._buffer or self._bytes > MAX_BYTES:
             self._drop_one()
         if self._reader:
-            self._reader.unpark()
+            wake_first(self._reader)
 
     def finish(self, over: Over) -> None:
         """No more events will come; what is held can still be taken, then iteration raises what `over` gives."""
         if self._over is None:
             self._over = over
-            self._reader.unpark()
+            wake_first(self._reader)
 
     def close(self) -> None:
         """Stop listening; what is held is dropped. Harmless when done twice or after the session's end."""
@@ -105,8 +104,8 @@ class EventStream:
         self._bytes = 0
         self._next = self._count
         self._over = StopAsyncIteration
-        self._reader.unpark()
-        self._on_close(self)
+        wake_first(self._reader)
+        self._feeds.forget(self)
 
     def _drop_one(self) -> None:
         number = next(iter(self._light or self._entries))
@@ -143,7 +142,7 @@ class EventStream:
                 if self._over is not None:
                     await trio.lowlevel.checkpoint()
                     raise self._over()
-                await self._reader.park()
+                await wait_among(self._reader)
             return event
         finally:
             self._busy = False
@@ -176,7 +175,7 @@ class Feeds:
 
     def open(self, kinds: Iterable[type[SessionEvent]] | None, buffer: int) -> EventStream:
         """One more stream; it has ended already when the session has. Raises ConfigurationError for what is no event class."""
-        stream = EventStream(kinds, buffer, self._forget)
+        stream = EventStream(kinds, buffer, self)
         if self._over is not None:
             stream.finish(self._over)
         else:
@@ -195,7 +194,8 @@ class Feeds:
         for stream in self._streams:
             stream.finish(over)
 
-    def _forget(self, stream: EventStream) -> None:
+    def forget(self, stream: EventStream) -> None:
+        """A stream is closed."""
         if stream in self._streams:
             self._streams.remove(stream)
             self.raw = any(other.raw for other in self._streams)

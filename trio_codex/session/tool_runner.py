@@ -35,6 +35,7 @@ from trio_codex.tool_running import (
     prepare_handoff,
 )
 from trio_codex.tools import CANCELLED, Tool
+from trio_codex.waiters import Waiters, wait_among, wake_all
 
 
 class ToolRunner:
@@ -42,12 +43,13 @@ class ToolRunner:
 
     def __init__(self, shell: Shell, context: Any, run_sync: RunSync | None) -> None:
         self._shell = shell
+        shell.user_tasks = self
         self.approvals: Approvals = Approvals(self._ask)
         self._bench = ToolBench(context, self.approvals, run_sync, self._think)
         self._nursery: trio.Nursery | None = None  # None: no call may begin
         self._running: list[trio.CancelScope] = []
         self._calls: dict[str, trio.CancelScope] = {}  # those of them that can be cancelled one by one
-        self._idle = trio.lowlevel.ParkingLot()
+        self._patient: Waiters = []  # who waits until none runs
 
     def begin(self, nursery: trio.Nursery) -> None:
         """From now on calls run, in this nursery."""
@@ -63,7 +65,7 @@ class ToolRunner:
         """The same, and wait until they have ended."""
         self.end()
         while self._running:
-            await self._idle.park()
+            await wait_among(self._patient)
 
     # --- what the core asks for ------------------------------------------------------------------------------------
 
@@ -101,7 +103,7 @@ class ToolRunner:
         finally:
             self._running.remove(scope)
             if not self._running:
-                self._idle.unpark_all()
+                wake_all(self._patient)
 
     def _ask(self, call: ToolCall, tool: Tool) -> None:
         self._shell.feeds.put(ToolApprovalRequiredEvent(call.agent, tool, call.call_id, call.arguments))

@@ -26,6 +26,7 @@ from trio_codex.transport.refusals import refused, why_not_opened
 from trio_codex.transport.streams import host_of, open_way, tls_context
 from trio_codex.transport.wires import SocketWire, TlsWire, Wire
 from trio_codex.trust import tls_failure
+from trio_codex.waiters import Waiters, wait_among, wake_all
 
 __all__ = ["LeanTransport", "open_lean"]
 
@@ -60,7 +61,7 @@ class LeanTransport:
         # To look for one character, which keys have and base64 has not, takes 0.1 µs in a piece of audio; for the key itself 1.2 µs.
         self._markers = [_MARKER if _MARKER in secret else secret for secret in secrets]
         self._reading = False
-        self._has_read = trio.lowlevel.ParkingLot()  # those whose turn it is not
+        self._others: Waiters = []  # those whose turn it is not
         self._sending = False
         self._stuck = False  # the wire has kept something
         self._broken = False  # nothing can be written any more; what the peer said before is still to be read
@@ -96,7 +97,7 @@ class LeanTransport:
     async def _read(self) -> None:
         """Wait until something has come, and take it in; or until another task has done so."""
         if self._reading:
-            await self._has_read.park()
+            await wait_among(self._others)
             return
         self._reading = True
         try:
@@ -109,8 +110,8 @@ class LeanTransport:
             self._take_in()
         finally:
             self._reading = False
-            if self._has_read:
-                self._has_read.unpark_all()
+            if self._others:
+                wake_all(self._others)
 
     def _take_in(self) -> None:
         try:
