@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
-from trio_codex import Agent, Handoff, ServerVAD, SessionSettings, errors, tool
+from trio_codex import Agent, Handoff, ServerVAD, Session, SessionSettings, errors, open_realtime_session, tool
+from trio_codex.events import RawModelEvent
 from trio_codex.hosted import HostedMcp
 from trio_codex.protocol import ConversationItemCreate, InputAudioBufferCommit, ResponseCreate
 from trio_codex.recording import Recorder, Recording, page, read_recording, replay, timeline
@@ -141,6 +143,35 @@ async def test_audio_is_its_length_unless_asked_for(tmp_path: Path, autojump_clo
     assert having.stat().st_size - without.stat().st_size > (len(TALK) + 9600) * 1.3
     hear = [line.form for line in read_recording(without).lines if line.form.get("step") == "hear"]
     assert hear[0]["args"]["audio"] == {"$audio": len(TALK)}
+
+
+async def test_what_looks_like_our_own_marks_is_taken_for_what_it_is(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    path = tmp_path / "call.jsonl"
+    odd = {"$audio": 10**15, "$$audio": {"$audio": [None]}, "headers": {"$audio": "loud"}, "$audio ": 1}
+    parameters = {"type": "object", "properties": {"$audio": {"default": odd}}}
+    listener = Agent(tools=[attrs.evolve(get_weather, parameters=parameters)])
+
+    async def listen(session: Session) -> Any:
+        with session.subscribe([RawModelEvent]) as frames:
+            await session.respond(metadata={"$audio": "this"})
+            return [(await anext(frames)).data for _ in range(3)][2]
+
+    async def script(line: Line) -> None:
+        assert (await line.expect(ResponseCreate)).response.metadata["$audio"] == "this"
+        await line.say("conversation.item.added", item={**message("i1", "completed"), "also": odd})
+        await line.say("response.output_audio.delta", audio=odd)  # without what it must have
+        await line.say("a.newer.event", audio="AAAA", delta=odd)
+
+    async with scripted_session(listener, script, record=path) as (session, _):
+        assert (await listen(session))["delta"] == odd
+    assert replay(read_recording(path)).same
+    async with (
+        scripted(recorded_script(path), acknowledge=False) as peer,
+        open_realtime_session(listener, transport=peer, api_key="sk-test") as session,
+    ):
+        assert (await listen(session))["delta"] == {**odd, "headers": {"$audio": "…"}}
 
 
 async def test_no_secret_is_recorded(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:

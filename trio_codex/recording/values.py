@@ -130,7 +130,7 @@ class Read:
 
     def define(self, line: Mapping[str, Any]) -> None:
         """Take the description of an agent."""
-        self._briefings[line["briefing"]] = _briefing(line)
+        self._briefings[line["briefing"]] = _briefing(restored(line))
 
     def input(self, form: Any) -> Any:
         """Give an argument for the core."""
@@ -188,7 +188,7 @@ def brief(value: object) -> Any:
         case BaseException():
             return {"error": type(value).__name__, "message": str(value)}
         case Mapping():
-            return redacted({str(name): brief(item) for name, item in value.items()})
+            return redacted(value, told=brief)
         case list() | tuple():
             return [brief(item) for item in value]
         case set() | frozenset():
