@@ -31,6 +31,7 @@ def test_defaults_and_values() -> None:
         ("latency:ms=soon", "fault latency: ms is a number, not 'soon'"),
         ("latency:ms=-1", "at least 0"),
         ("latency:ms=nan", "at least 0"),
+        ("vad-race:nth=0", "fault vad-race: nth is a number of at least 1, not '0'"),
         ("drop:after=1.5", "after is a number"),
         ("unauthorized:framing=pigeon", "framing is one of content-length, chunked, close, not 'pigeon'"),
         ("no-close-reply:ms=1", "it takes no parameters"),

@@ -27,12 +27,13 @@ PLACES: Final[Mapping[Place, str]] = {
 
 @attrs.frozen
 class Parameter:
-    """A parameter: its default says its type; `choices` are all values it may have, if they can be told."""
+    """A parameter: its default says its type; `choices` are all values it may have, if they can be told, else the least one is known."""
 
     name: str
     default: int | float | str
     unit: str = ""
     choices: tuple[str, ...] = ()
+    least: int = 0
 
     def read(self, text: str) -> int | float | str:
         """Read a value. Raises ValueError."""
@@ -44,8 +45,8 @@ class Parameter:
             value = type(self.default)(text)
         except ValueError:
             raise ValueError(f"{self.name} is a number, not {text!r}") from None
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"{self.name} is a number of at least 0, not {text!r}")
+        if not self.least <= value < float("inf"):
+            raise ValueError(f"{self.name} is a number of at least {self.least}, not {text!r}")
         return value
 
     def __str__(self) -> str:
@@ -170,7 +171,7 @@ FAULTS: Final[Mapping[str, FaultKind]] = {
             "vad-race",
             "events",
             "A response that the client did not ask for begins just before its response.create arrives, as turn detection does it.",
-            (_NTH,),
+            (Parameter("nth", 1, "of its kind", least=1),),  # who loses every race has to try for ever
         ),
         FaultKind(
             "failed-response",
