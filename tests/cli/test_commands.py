@@ -73,6 +73,13 @@ def test_usage(cli: Cli, arguments: list[str]) -> None:
     assert cli.run(*arguments).returncode == 2
 
 
+def test_lines_of_text_cannot_be_hurried(cli: Cli) -> None:
+    for arguments in (["talk", "--local", "--fast"], ["talk", "--local", "--fast", "--mic"]):
+        done = cli.run(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "trio-codex talk: error: argument --fast: there is nothing to hurry without --input\n"
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_serve_until_a_signal(cli: Cli, how: signal.Signals) -> None:
     with cli.start("serve", "--port", "0", "--json") as process:

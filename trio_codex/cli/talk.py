@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Talk until the input ends."""
+    if options.fast and options.input is None:
+        print("trio-codex talk: error: argument --fast: there is nothing to hurry without --input", file=sys.stderr)
+        return 2
     if options.output is not None:
         outputs.check(options.output)
     agent = Agent(name="Assistant", instructions=options.instructions, tools=[current_time], voice=options.voice)
