@@ -220,8 +220,7 @@ async def _dns(about: Examination) -> str:
 
 async def _tcp(about: Examination) -> str:
     host, port = about.address
-    stream = await connect(host, port)
-    await trio.aclose_forcefully(stream)
+    (await connect(host, port)).close()
     return f"{'the proxy at ' if about.proxy else ''}{host}:{port} answers"
 
 

@@ -13,17 +13,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import trio
-from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
-from websockets.uri import parse_uri
 
-from trio_codex.errors import ConfigurationError, ConnectionFailed, ConnectionLost
+from trio_codex.errors import ConnectionFailed, ConnectionLost
 from trio_codex.secret import secrets_in, without
-from trio_codex.transport import ABNORMAL, MAX_MESSAGE, NORMAL, Target, Transport
-from trio_codex.transport.frames import QUIET, Frames
+from trio_codex.transport import ABNORMAL, NORMAL, Target, Transport
+from trio_codex.transport.frames import Frames
+from trio_codex.transport.handshake import Handshake
 from trio_codex.transport.refusals import refused, why_not_opened
-from trio_codex.transport.streams import host_of, open_way, tls_context
+from trio_codex.transport.streams import host_of, open_socket, tls_context
 from trio_codex.transport.wires import SocketWire, TlsWire, Wire
 from trio_codex.trust import tls_failure
 from trio_codex.waiters import Waiters, wait_among, wake_all
@@ -205,13 +204,7 @@ async def _connected(target: Target) -> tuple[Wire, Frames]:
 
 async def _open_wire(target: Target) -> Wire:
     context = tls_context(target)
-    stream = await open_way(target)
-    if not isinstance(stream, trio.SocketStream):
-        await trio.aclose_forcefully(stream)
-        raise ConfigurationError(
-            "the lean transport does not go through an https:// proxy; use transport='trio-websocket'"
-        )
-    wire: Wire = SocketWire(stream)
+    wire: Wire = SocketWire(await open_socket(target))
     if context is None:
         return wire
     tls = TlsWire(wire, context, urlsplit(target.url).hostname or "")
@@ -229,32 +222,35 @@ async def _open_wire(target: Target) -> Wire:
 
 async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> Frames:
     """Become a websocket; `said` is what the peer said meanwhile. Raises ConnectionFailed."""
-    protocol = ClientProtocol(parse_uri(target.url), max_size=MAX_MESSAGE, logger=QUIET)
-    request = protocol.connect()
-    for name, value in target.headers:
-        request.headers[name] = value
-    protocol.send_request(request)
+    handshake = Handshake(target)
     try:
-        wire.write(b"".join(protocol.data_to_send()))
-        while _END_OF_HEAD not in said:
+        wire.write(handshake.request)
+        while (head := said.find(_END_OF_HEAD) + len(_END_OF_HEAD)) < len(_END_OF_HEAD):
             await _hear(wire, target, said)
             if len(said) > _HEAD_BYTES or not said.startswith(b"HTTP/1."[: len(said)]):
                 raise why_not_opened(target, bytes(said), hung_up=False)
-        fed = said.index(_END_OF_HEAD) + len(_END_OF_HEAD)
-        protocol.receive_data(bytes(said[:fed]))
-        while not protocol.events_received() and protocol.handshake_exc is None:  # the body of a refusal
-            if fed == len(said):
-                await _hear(wire, target, said)
-            protocol.receive_data(bytes(said[fed:]))
-            fed = len(said)
+        if not handshake.is_usual_yes(bytes(said[:head])):
+            await _look_closer(handshake, head, wire, target, said)
     except OSError as error:
         raise why_not_opened(target, bytes(said), hung_up=True) from error
-    if protocol.handshake_exc is not None:
-        raise _not_opened(target, bytes(said), protocol.handshake_exc)
     frames = Frames()
     with suppress(OSError):  # which the reader is going to meet
-        wire.write(frames.feed(bytes(said[fed:])))  # what came with the answer may want one itself
+        wire.write(frames.feed(bytes(said[head:])))  # what came with the answer may want one itself
     return frames
+
+
+async def _look_closer(handshake: Handshake, head: int, wire: Wire, target: Target, said: bytearray) -> None:
+    """Let the package judge what was said, and what follows if it was a no. Raises ConnectionFailed."""
+    protocol = handshake.closer_look()
+    protocol.receive_data(bytes(said[:head]))
+    fed = head
+    while not protocol.events_received() and protocol.handshake_exc is None:  # the body of a refusal
+        if fed == len(said):
+            await _hear(wire, target, said)
+        protocol.receive_data(bytes(said[fed:]))
+        fed = len(said)
+    if protocol.handshake_exc is not None:
+        raise _not_opened(target, bytes(said), protocol.handshake_exc)
 
 
 async def _hear(wire: Wire, target: Target, said: bytearray) -> None:

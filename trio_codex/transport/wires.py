@@ -41,11 +41,10 @@ class Wire(Protocol):
 
 
 class SocketWire:
-    """A TCP connection, taken over from a Trio stream, which is of no use afterwards."""
+    """A TCP connection, over a socket that does not block."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._socket = socket.socket(fileno=stream.socket.detach())
-        self._socket.setblocking(False)
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
         self._kept = bytearray()
 
     def write(self, data: bytes) -> bool:
