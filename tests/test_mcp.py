@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import logging
 import os
 import subprocess
 import sys
@@ -176,6 +178,7 @@ async def test_the_process_ends_with_the_block_and_errors_come_out_as_they_are(c
         ([], ConfigurationError, "must name a program"),
         ("python server.py", ConfigurationError, "a command is a list"),
         ("http://mcp.example.com/mcp", ConfigurationError, "would go unencrypted"),
+        ("http://mcp.example.com/mcp?api_token=secret", ConfigurationError, "would go unencrypted"),
         ("http://127.0.0.1:1/mcp", ConnectionFailed, "cannot be reached: all attempts to connect"),
         (17, ConfigurationError, "not int"),
     ],
@@ -231,6 +234,29 @@ def guarded(app: Any, key: str) -> Any:
             await app(scope, receive, send)
 
     return answered
+
+
+async def test_what_is_in_the_url_opens_a_server_and_is_not_seen(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    web = MCPServer("web station")
+    asked: list[tuple[str, bytes]] = []
+    app = web.streamable_http_app()
+
+    async def noting(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            asked.append((dict(scope["headers"]).get(b"authorization", b"").decode(), scope["query_string"]))
+        await app(scope, receive, send)
+
+    with trio.fail_after(60):
+        async with on_the_web(noting) as site:
+            url = site.address.replace("//", "//user:hunter2%40@") + "/mcp?token=hunter%2F3"
+            async with open_mcp_tools(url):
+                pass
+    basic = "Basic " + base64.b64encode(b"user:hunter2@").decode()
+    assert set(asked) == {(basic, b"token=hunter%2F3")}
+    assert f"{site.address}/mcp" in caplog.text  # httpx's own line
+    for hidden in ("hunter", basic):
+        assert hidden not in caplog.text
 
 
 async def test_a_server_with_a_url() -> None:

@@ -7,23 +7,20 @@ never once an answer has begun. Built on httpx, which is imported when a client 
 
 from __future__ import annotations
 
-import email.utils
-import functools
 import json
-import math
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import trio
 
-from trio_codex.audio import require
 from trio_codex.credentials import Endpoint, KeySource, resolve_key, ssl_context
+from trio_codex.delays import retry_after
 from trio_codex.errors import ConnectionFailed, ServerRefused
 from trio_codex.logs import get_logger
+from trio_codex.outgoing import Outgoing
 from trio_codex.proxies import find_proxy
 from trio_codex.secret import secrets_in, without
 from trio_codex.sse import ServerSentEvent, SseParser
@@ -71,23 +68,10 @@ async def open_api(
     endpoint = endpoint or Endpoint.from_environment()
     await resolve_key(endpoint, api_key)
     limits = httpx.Timeout(timeout, connect=connect_timeout)
-    async with httpx.AsyncClient(
-        verify=ssl_context(), proxy=_proxy(endpoint), trust_env=False, timeout=limits, follow_redirects=False
-    ) as client:
+    query = endpoint.url("").partition("?")[2]
+    way: Any = Outgoing(httpx, endpoint.http_url, ssl_context(), query)
+    async with httpx.AsyncClient(transport=way, trust_env=False, timeout=limits, follow_redirects=False) as client:
         yield Api(client, endpoint, api_key)
-
-
-def _proxy(endpoint: Endpoint) -> httpx.Proxy | None:
-    """The proxy that websockets to this endpoint go through as well."""
-    import httpx
-
-    proxy = find_proxy(endpoint.http_url)
-    if proxy is None:
-        return None
-    if proxy.is_socks:
-        require("socksio", extra="socks")
-    auth = (proxy.username.reveal(), proxy.password.reveal() if proxy.password else "") if proxy.username else None
-    return httpx.Proxy(proxy.url, auth=auth, ssl_context=ssl_context() if proxy.scheme == "https" else None)
 
 
 class Answer:
@@ -195,10 +179,12 @@ class Api:
                     raise
                 delay = _backoff(attempt)
             else:
-                _log.info("%s %s: %s%s", method, path, response.status_code, _request_id(response))
+                secrets = secrets_in([*response.request.headers.items(), *self.endpoint.query])
+                request_id = without(secrets, response.headers.get("x-request-id", ""))
+                _log.info("%s %s: %s%s", method, path, response.status_code, request_id and f" ({request_id})")
                 if response.is_success:
                     return response
-                refusal = await _refusal(response)
+                refusal = await _refusal(response, secrets)
                 delay = refusal.retry_after if refusal.retry_after is not None else _backoff(attempt)
                 if attempt == RETRIES or not _is_passing(response, refusal) or delay > LONGEST_OBEYED_S:
                     raise refusal
@@ -209,36 +195,9 @@ class Api:
         key = await resolve_key(self.endpoint, self._api_key)
         headers = [*self.endpoint.headers(key), *content.get("headers", {}).items()]
         given: dict[str, Any] = {**content, "headers": headers}
-        request = self._client.build_request(method, self.endpoint.url(path), **given)
-        request.stream = _whole_body(request.read())
+        # The endpoint's query is added below httpx, which logs addresses.
+        request = self._client.build_request(method, f"{self.endpoint.http_url}/{path.lstrip('/')}", **given)
         return await self._client.send(request, stream=True)
-
-
-@functools.cache
-def _body_class() -> type[httpx.AsyncByteStream]:
-    import httpx
-
-    class Body(httpx.AsyncByteStream):
-        """A body in one piece. httpx's own is an async generator, which a request that is cancelled would leave standing."""
-
-        def __init__(self, content: bytes) -> None:
-            self._left = [content] if content else []
-
-        def __aiter__(self) -> Body:
-            return self
-
-        async def __anext__(self) -> bytes:
-            if not self._left:
-                raise StopAsyncIteration
-            return self._left.pop()
-
-    return Body
-
-
-def _whole_body(content: bytes) -> httpx.AsyncByteStream:
-    make: Any = _body_class()
-    body: httpx.AsyncByteStream = make(content)
-    return body
 
 
 # --- leaving an answer -------------------------------------------------------------------------------------------------
@@ -305,18 +264,13 @@ def _connection_failures(endpoint: Endpoint) -> Iterator[None]:
         ) from error
 
 
-def _request_id(response: httpx.Response) -> str:
-    found = response.headers.get("x-request-id")
-    return f" ({found})" if found else ""
-
-
 def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
 
 
-async def _refusal(response: httpx.Response) -> ServerRefused:
+async def _refusal(response: httpx.Response, secrets: tuple[str, ...]) -> ServerRefused:
     """What the server says instead of an answer, in the API's shape or in any other."""
     body = bytearray()
     chunks = response.aiter_bytes()
@@ -328,16 +282,16 @@ async def _refusal(response: httpx.Response) -> ServerRefused:
     finally:
         await _unwind(chunks)  # noqa: ASYNC102 - it is cancelled to begin with
         await _close(response)  # noqa: ASYNC102 - it shields itself and waits for nobody
-    stated = _stated(bytes(body))
-    message = stated.get("message") or f"the server answered {response.status_code} {response.reason_phrase}"
+    stated = {name: without(secrets, str(value)) for name, value in _stated(bytes(body)).items() if value is not None}
+    request_id = response.headers.get("x-request-id")
     return ServerRefused(
-        without(secrets_in(response.request.headers.items()), str(message)),
-        type=_text(stated.get("type")),
-        code=_text(stated.get("code")),
-        param=_text(stated.get("param")),
+        stated.get("message") or f"the server answered {response.status_code} {response.reason_phrase}",
+        type=stated.get("type"),
+        code=stated.get("code"),
+        param=stated.get("param"),
         status=response.status_code,
-        request_id=response.headers.get("x-request-id"),
-        retry_after=_retry_after(response.headers),
+        request_id=request_id and without(secrets, request_id),
+        retry_after=retry_after(response.headers),
     )
 
 
@@ -352,10 +306,6 @@ def _stated(body: bytes) -> Mapping[str, Any]:
     return error if isinstance(error, dict) else {}
 
 
-def _text(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)
-
-
 def _is_passing(response: httpx.Response, refusal: ServerRefused) -> bool:
     """Whether to ask again. https://platform.openai.com/docs/guides/error-codes: a spent quota does not come back by waiting."""
     said = response.headers.get("x-should-retry")
@@ -364,21 +314,6 @@ def _is_passing(response: httpx.Response, refusal: ServerRefused) -> bool:
     if refusal.code in _LASTING_CODES or refusal.type in _LASTING_CODES:
         return False
     return response.status_code in _PASSING or response.status_code >= 500
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server wants to be left alone, as it may say in three ways."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) * unit
-        except ValueError:
-            continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
 
 
 def _backoff(attempt: int) -> float:

@@ -1,8 +1,10 @@
 """A text that must not be seen: keys and tokens, from where they are found to the header that carries them."""
 
 import hmac
+import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import quote
 
 import attrs
 
@@ -15,7 +17,13 @@ _TELLS_NOTHING: Final = (
     "content-type",
     "host",
     "user-agent",
+    "api-version",
+    "call_id",
+    "deployment",
+    "intent",
+    "model",
 )
+_SCHEME: Final = re.compile("^(Basic|Bearer|Token) +", re.IGNORECASE)
 
 
 @attrs.frozen(repr=False, eq=False)
@@ -40,10 +48,11 @@ class Secret:
         return hash(self._text)
 
 
-def secrets_in(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """What must not be seen when a server repeats it: the values of headers that may hold a key."""
-    values = (value.removeprefix("Bearer ") for name, value in headers if name.lower() not in _TELLS_NOTHING)
-    return tuple(value for value in values if len(value) >= _LEAST)
+def secrets_in(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What must not be seen when a server repeats it: the values of headers and of a query that may hold a key, as they are sent too."""
+    values = (_SCHEME.sub("", value) for name, value in pairs if name.lower() not in _TELLS_NOTHING)
+    telling = [value for value in values if len(value) >= _LEAST]
+    return tuple(dict.fromkeys(spelled for value in telling for spelled in (value, quote(value, safe=""))))
 
 
 def without(secrets: Iterable[str], text: str) -> str:

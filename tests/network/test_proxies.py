@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -100,13 +101,17 @@ async def test_credentials(
     authority: trustme.CA,
     bundle: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:{PASSWORD}@{guarded_proxy.place}")
     async with session_of(authority) as port:
         assert guarded_proxy.asked() == f"{asked} api.test:{port}"
     async with rest_server(authority) as endpoint, open_api(endpoint, "sk-test-0123456789") as api:
         assert (await api.request("GET", "models")).json() == {"object": "list", "data": []}
     assert guarded_proxy.asked().startswith(f"{asked} api.test:")
+    assert "httpcore" in {record.name.partition(".")[0] for record in caplog.records}
+    assert "hunter2" not in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")

@@ -172,6 +172,20 @@ async def test_a_refusal_keeps_status_and_body(status: int, framing: str, serve:
     assert f"HTTP status {status}" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("Retry-After: 3", 3), ("Retry-After-Ms: 250", 0.25), ("Retry-After: Wed, 21 Oct 2015 07:28:00 GMT", 0)],
+)
+async def test_a_refusal_keeps_when_to_come_again(header: str, seconds: float, serve: Serve, dial: Connector) -> None:
+    async def handler(peer: Any) -> None:
+        await peer.read_request()
+        await peer.say(f"HTTP/1.1 429 No\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode())
+        await peer.wait_closed()
+
+    async with serve(handler) as url:
+        assert (await failure(dial, url)).retry_after == seconds
+
+
 async def test_a_redirect_is_not_followed(serve: Serve, dial: Connector) -> None:
     connections = 0
 

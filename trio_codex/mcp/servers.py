@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import PurePath
 from typing import Any, Final, TextIO
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 import trio
@@ -22,6 +22,7 @@ from trio_codex.audio.extras import require
 from trio_codex.credentials import ssl_context
 from trio_codex.endpoints import is_loopback
 from trio_codex.errors import ConfigurationError, ConnectionFailed
+from trio_codex.outgoing import Outgoing
 from trio_codex.trust import for_children
 
 CLOSED: Final = -32000
@@ -29,7 +30,7 @@ CLOSED: Final = -32000
 
 _OPENS: Final = re.compile(
     "auth|cookie|key|secret|token", re.IGNORECASE
-)  # names of headers that carry what nobody else may have
+)  # names of headers, or in a query, that carry what nobody else may have
 
 
 @attrs.frozen
@@ -78,7 +79,8 @@ class WebServer:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError("the URL of an MCP server begins with https:// or http://; a command is a list")
-        secret = parts.username is not None or any(map(_OPENS.search, self.headers))
+        named = [*self.headers, *(name for name, _ in parse_qsl(parts.query))]
+        secret = parts.username is not None or any(map(_OPENS.search, named))
         if secret and parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ConfigurationError(f"what opens the MCP server {self.name} would go unencrypted: use https://")
 
@@ -92,13 +94,17 @@ class WebServer:
         """The transport, not yet entered, on an HTTP client of its own that trusts whom everything here trusts."""
         httpx = require("httpx2", extra="mcp")
         transport = require("mcp.client.streamable_http", extra="mcp")
+        parts = urlsplit(self.url)
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+        context = await trio.to_thread.run_sync(ssl_context)
         async with httpx.AsyncClient(
             headers=self.headers,
-            verify=await trio.to_thread.run_sync(ssl_context),
+            auth=None if parts.username is None else (unquote(parts.username), unquote(parts.password or "")),
+            transport=Outgoing(httpx, shown, context, parts.query),
             timeout=httpx.Timeout(30.0, read=300.0),  # a server may hold a stream open; calls have limits of their own
             event_hooks={"response": [self._note]},
         ) as client:
-            yield transport.streamable_http_client(self.url, http_client=client)
+            yield transport.streamable_http_client(shown, http_client=client)
 
     async def _note(self, response: Any) -> None:
         if response.status_code >= 400:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
+from urllib.parse import parse_qsl, urlsplit
 
 import attrs
+
+from trio_codex.secret import secrets_in
 
 __all__ = ["ABNORMAL", "MAX_MESSAGE", "NORMAL", "Connector", "Eager", "Target", "Transport"]
 
@@ -28,6 +31,11 @@ class Target:
     url: str = attrs.field(repr=lambda url: repr(url.partition("?")[0]))
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     timeout: float = 10.0
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be seen of headers and query when the server repeats it."""
+        return secrets_in([*self.headers, *parse_qsl(urlsplit(self.url).query)])
 
 
 @runtime_checkable

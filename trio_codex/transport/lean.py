@@ -17,7 +17,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 
 from trio_codex.errors import ConnectionFailed, ConnectionLost
-from trio_codex.secret import secrets_in, without
+from trio_codex.secret import without
 from trio_codex.transport import ABNORMAL, NORMAL, Target, Transport
 from trio_codex.transport.frames import Frames
 from trio_codex.transport.handshake import Handshake
@@ -45,7 +45,7 @@ async def open_lean(target: Target, /) -> AsyncIterator[Transport]:
     """Connect to a ws:// or wss:// URL. Raises ConnectionFailed, ConfigurationError for a bad CA file; leaving the block closes at once."""
     wire, frames = await _connected(target)
     try:
-        yield LeanTransport(wire, frames, secrets_in(target.headers))
+        yield LeanTransport(wire, frames, target.secrets)
     finally:
         wire.close()
 

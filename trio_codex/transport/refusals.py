@@ -1,18 +1,17 @@
 """What a server that refuses the websocket said, as our error: with its status, code and ids, and without what must not be seen.
 
-A server may repeat in its answer what it was sent: the values of headers that may hold a key are taken out of every text of its.
+A server may repeat in its answer what it was sent: what may be a key in headers and query is taken out of every text of its.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final
 
+from trio_codex.delays import retry_after
 from trio_codex.errors import ConnectionFailed
-from trio_codex.secret import secrets_in, without
+from trio_codex.secret import without
 from trio_codex.transport import Target
 from trio_codex.transport.streams import host_of
 from trio_codex.verdicts import code_in
@@ -25,8 +24,8 @@ _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
 def refused(target: Target, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> ConnectionFailed:
     """Give the error for a handshake that was answered with this HTTP status."""
-    secrets = secrets_in(target.headers)
-    named = {name.lower(): without(secrets, value.decode("latin-1")) for name, value in headers}
+    secrets = target.secrets
+    named = {name.decode("latin-1").lower(): without(secrets, value.decode("latin-1")) for name, value in headers}
     said = without(secrets, body[:_BODY_SHOWN].decode(errors="replace"))
     code = code_in(said)
     return ConnectionFailed(
@@ -34,8 +33,8 @@ def refused(target: Target, status: int, headers: Iterable[tuple[bytes, bytes]],
         status=status,
         body=said,
         stage="handshake",
-        request_id=named.get(b"x-request-id"),
-        retry_after=_seconds(named.get(b"retry-after", "")),
+        request_id=named.get("x-request-id"),
+        retry_after=retry_after(named),
     )
 
 
@@ -58,10 +57,3 @@ def why_not_opened(target: Target, said: bytes, *, hung_up: bool) -> ConnectionF
 def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
     pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
     return [(name.strip(), value.strip()) for name, _, value in pairs]
-
-
-def _seconds(text: str) -> float | None:
-    with suppress(ValueError):
-        seconds = float(text)
-        return seconds if 0 <= seconds < math.inf else None
-    return None

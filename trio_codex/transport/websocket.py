@@ -18,7 +18,7 @@ import trio_websocket
 
 from trio_codex.errors import ConnectionFailed, ConnectionLost
 from trio_codex.logs import get_logger
-from trio_codex.secret import secrets_in, without
+from trio_codex.secret import without
 from trio_codex.transport import ABNORMAL, MAX_MESSAGE, NORMAL, Target, Transport
 from trio_codex.transport.refusals import refused, why_not_opened
 from trio_codex.transport.streams import host_of, open_stream
@@ -159,7 +159,7 @@ async def _read(
             opened = True
             stream.opened()
             reading.shield = True
-            task_status.started(WebSocketTransport(websocket, stream, over, secrets_in(target.headers)))
+            task_status.started(WebSocketTransport(websocket, stream, over, target.secrets))
     except BaseExceptionGroup as group:
         cancelled, failed = group.split(trio.Cancelled)
         if not isinstance(failed, Exception | None):
