@@ -198,6 +198,25 @@ def test_masks_are_new_each_time() -> None:
     assert len(set(masks)) > 990
 
 
+def test_the_package_is_kept_only_while_something_is_open() -> None:
+    frames = Frames()
+    frames.feed(frame(TEXT, b"whole"))
+    frames.text("answer")
+    assert frames._protocol is None
+    assert said(frames.feed(frame(PING, b"there?"))) == [(PONG, b"there?")]
+    assert frames._protocol is None
+    frames.feed(frame(TEXT, b"in ", fin=False))
+    frames.feed(frame(PING))
+    assert frames._protocol is not None
+    frames.feed(frame(CONT, b"parts"))
+    assert frames._protocol is None
+    assert frames.received == ["whole", "in parts"]
+    frames.goodbye()
+    assert frames.closing
+    frames.feed(frame(PING))
+    assert frames.closing
+
+
 def test_goodbye_is_said_once() -> None:
     frames = Frames()
     assert said(frames.goodbye(1000, "bye")) == [(CLOSE, b"\x03\xe8bye")]

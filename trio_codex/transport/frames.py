@@ -3,13 +3,15 @@
 What a frame may be, and what follows from one that may not, is the business of the `websockets` package; it is asked for everything but
 the one thing that a session does all day: a text in one frame. Such a frame is recognised by its first two bytes, so it is cut out, or
 put together, right here, at a third of the cost (1.5 µs against 4.3 µs for 6,400 bytes in; 2.1 µs against 4.6 µs out). A test holds both
-ways against each other, for every way to split the bytes.
+ways against each other, for every way to split the bytes. The package is here only while something of its own is open (a message in parts,
+a goodbye): an idle connection is without its 1.1 KiB.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any, Final
 
 from websockets.protocol import CLIENT, Protocol, State
@@ -33,8 +35,6 @@ _MASKED: Final = 0x80
 _CONTROL: Final = 0x08
 _CONT, _TEXT, _BINARY, _CLOSE = 0, 1, 2, 8
 _OPCODES: Final = frozenset((_CONT, _TEXT, _BINARY, _CLOSE, 9, 10))
-_MASKS: Final = 256  # bytes; an idle connection holds them
-_NO_STATUS: Final = 1005
 
 
 class Frames:
@@ -43,18 +43,16 @@ class Frames:
     def __init__(self) -> None:
         self.received: list[str | bytes] = []
         self.over: ConnectionLost | None = None
-        self._protocol = Protocol(CLIENT, max_size=MAX_MESSAGE, logger=QUIET)  # what shook hands would hold 3 KiB of it
+        self._protocol: Protocol | None = None  # the package, while something is open that it alone knows of
         self._unread = bytearray()
         self._fragments: list[bytes | bytearray] = []
         self._fragments_are_text = False
         self._doubtful = False  # a frame began that may not come: the package reads on until it says so
-        self._masks = b""
-        self._mask = 0
 
     @property
     def closing(self) -> bool:
         """Whether a goodbye has been said or heard."""
-        return self._protocol.state is not State.OPEN
+        return self._protocol is not None and self._protocol.state is not State.OPEN
 
     # --- in --------------------------------------------------------------------------------------------------------
 
@@ -64,7 +62,7 @@ class Frames:
             return b""
         if self._doubtful:
             self._any_frame(data)
-            return b"".join(self._protocol.data_to_send())
+            return self._answer()
         if self._unread:
             self._unread += data
             unread: bytes | bytearray = self._unread
@@ -83,13 +81,12 @@ class Frames:
             self._unread += data[at:]
         else:
             del self._unread[:at]
-        return b"".join(self._protocol.data_to_send())
+        return self._answer()
 
     def feed_end(self) -> None:
         """The peer has hung up, or the connection broke."""
         if self.over is None:
-            self._protocol.receive_eof()
-            self.over = ConnectionLost(self._protocol.close_code or ABNORMAL, self._protocol.close_reason or "")
+            self.over = ConnectionLost(ABNORMAL)
 
     def _text(self, data: bytes | bytearray) -> None:
         try:
@@ -98,16 +95,31 @@ class Frames:
             self._fail(1007, f"{error.reason} at position {error.start}")
 
     def _any_frame(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            self._take(event)
-        if self.over is None and self._protocol.parser_exc is not None:
-            said = self._protocol.close_sent
+        protocol = self._package()
+        protocol.receive_data(data)
+        for event in protocol.events_received():
+            self._take(event, protocol)
+        if self.over is None and protocol.parser_exc is not None:
+            said = protocol.close_sent
             self.over = ConnectionLost(said.code, said.reason) if said is not None else ConnectionLost(ABNORMAL)
 
-    def _take(self, frame: Any) -> None:
+    def _package(self) -> Protocol:
+        if self._protocol is None:
+            self._protocol = Protocol(CLIENT, max_size=MAX_MESSAGE, logger=QUIET)
+        return self._protocol
+
+    def _answer(self) -> bytes:
+        """What the package has to say; it is let go when nothing is open any more."""
+        if self._protocol is None:
+            return b""
+        answer = b"".join(self._protocol.data_to_send())
+        if not (self.closing or self._fragments or self._doubtful):
+            self._protocol = None
+        return answer
+
+    def _take(self, frame: Any, protocol: Protocol) -> None:
         if frame.opcode == _CLOSE:
-            goodbye = self._protocol.close_rcvd
+            goodbye = protocol.close_rcvd
             assert goodbye is not None
             self.over = ConnectionLost(goodbye.code, goodbye.reason)
         elif frame.opcode < _CONTROL:
@@ -122,7 +134,7 @@ class Frames:
                     self.received.append(message)
 
     def _fail(self, code: int, reason: str) -> None:
-        self._protocol.fail(code, reason)
+        self._package().fail(code, reason)
         self.over = ConnectionLost(code, reason)
 
     # --- out -------------------------------------------------------------------------------------------------------
@@ -131,7 +143,7 @@ class Frames:
         """The frame of a text."""
         data = message.encode()
         size = len(data)
-        mask = self._next_mask()
+        mask = _MASKS.draw()
         if size < _ONE_BYTE:
             head = bytes((_WHOLE_TEXT, _MASKED | size))
         elif size < 1 << 16:
@@ -144,15 +156,25 @@ class Frames:
         """The frame that begins the closing; nothing when it has begun."""
         if self.closing or self.over is not None:
             return b""
-        self._protocol.send_close(code, reason)
-        return b"".join(self._protocol.data_to_send())
+        self._package().send_close(code, reason)
+        return self._answer()
 
-    def _next_mask(self) -> bytes:
-        """Four bytes that nobody can foresee (RFC 6455, 5.3); drawn by the dozen, which saves system calls."""
-        self._mask = (self._mask + 4) % _MASKS
-        if self._mask == 0 or not self._masks:
-            self._masks = os.urandom(_MASKS)
-        return self._masks[self._mask : self._mask + 4]
+
+class _Masks:
+    """Four bytes at a time that nobody can foresee (RFC 6455, 5.3), of all connections; drawn by the hundred, which saves system calls."""
+
+    def __init__(self) -> None:
+        self._drawn: Iterator[bytes] = iter(())
+
+    def draw(self) -> bytes:
+        """A new mask; for any thread."""
+        while (mask := next(self._drawn, None)) is None:
+            drawn = os.urandom(400)
+            self._drawn = iter([drawn[at : at + 4] for at in range(0, len(drawn), 4)])
+        return mask
+
+
+_MASKS: Final = _Masks()
 
 
 def _next_frame(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
