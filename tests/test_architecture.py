@@ -15,7 +15,7 @@ ROOT = Path(trio_codex.__file__).parent
 
 # Bottom to top; an import never points up. Rooms that share a row may know each other, unless SEPARATE says otherwise.
 LAYERS = [
-    {"errors", "verdicts", "logs", "audio"},
+    {"errors", "verdicts", "logs", "audio", "waiters"},
     {
         "agent",
         "body",
@@ -37,7 +37,6 @@ LAYERS = [
         "structuring",
         "tools",
         "trust",
-        "waiters",
     },
     {"protocol", "speech"},
     {"transport", "tool_running", "recording"},

@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 from trio.testing import MockClock
 
 from trio_codex.audio import AudioFormat, Pacer
+from trio_codex.audio.pacer import Ticks
 from trio_codex.errors import ConfigurationError
 
 
@@ -108,6 +109,27 @@ def test_nobody_is_forgotten_whoever_leaves(streams: list[tuple[int, int, int]],
         got = taken.get(number, [])
         assert len(got) >= min(count, patience // 20 - 1)
         assert all(b - a == pytest.approx(0.02, abs=1e-6) for a, b in pairwise(got))
+
+
+@pytest.mark.parametrize(("streams", "slots"), [(1, 4), (4, 4), (12, 4), (12, 1)])
+async def test_nobody_is_woken_but_for_a_turn(streams: int, slots: int, autojump_clock: MockClock) -> None:
+    class Steps(trio.abc.Instrument):
+        count = 0
+
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            self.count += task.name == "stream"
+
+    async def stream(ticks: Ticks) -> None:
+        for _ in range(50):
+            await anext(ticks)
+
+    steps, pacer = Steps(), Pacer(slots=slots)
+    trio.lowlevel.add_instrument(steps)
+    async with trio.open_nursery() as nursery:
+        for _ in range(streams):
+            nursery.start_soon(stream, pacer.ticks(), name="stream")
+    trio.lowlevel.remove_instrument(steps)
+    assert steps.count == streams * (1 + 50)
 
 
 async def test_audio_in_pieces(autojump_clock: MockClock) -> None:

@@ -1,7 +1,7 @@
-"""The pace of speech for many streams on one timer: `Pacer`.
+"""The pace of speech for many streams on a few timers: `Pacer`.
 
 A process that speaks for a hundred callers would otherwise set five thousand timers a second, which is up to half of its work. There is no
-task behind a pacer: one of those who wait sleeps for all of them, and leaves that to another when it goes.
+task behind a pacer: of those who wait for the same moment one, the leader, sleeps for all, and the next who waits there leads after it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import trio
 
 from trio_codex.audio.formats import AudioFormat
 from trio_codex.errors import ConfigurationError
+from trio_codex.waiters import Waiters, wait_among, wake_all, wake_first
 
 __all__ = ["PacedAudio", "Pacer", "Ticks"]
 
@@ -21,7 +22,7 @@ _FORGOTTEN_S: Final = 0.5
 
 
 class Pacer:
-    """One timer for many streams, without drift; share one in a process.
+    """A few timers for many streams, without drift; share one in a process.
 
     ::
 
@@ -30,99 +31,88 @@ class Pacer:
             await session.send_audio(chunk)
 
     Every stream gets a turn in each period (seconds). Streams are spread over `slots` moments of the period, so that they do not all
-    speak at once. Time is Trio's, so it runs under a virtual clock as well. A pacer belongs to one `trio.run`. Raises
-    ConfigurationError for a period or a number of slots that is not positive.
+    speak at once; each moment is one timer. Time is Trio's, so it runs under a virtual clock as well. A pacer belongs to one `trio.run`.
+    Raises ConfigurationError for a period or a number of slots that is not positive.
     """
 
     def __init__(self, period: float = 0.02, *, slots: int = 4) -> None:
         if not (0 < period < math.inf) or slots < 1:
             raise ConfigurationError(f"a pacer needs a period and slots above 0, not {period} s and {slots}")
         self.period: float = period
-        self._step = period / slots
-        self._began = trio.current_time()
-        self._tick = 0  # the last one that has passed
-        self._waiting = [trio.lowlevel.ParkingLot() for _ in range(slots)]
+        began = trio.current_time()
+        self._slots = [_Slot(began + number * period / slots, period) for number in range(1, slots + 1)]
         self._streams = 0
-        self._sleeps = False  # somebody sleeps for all
-        self._heir: trio.lowlevel.Task | None = None  # who has been woken to do so
 
     def ticks(self) -> Ticks:
         """A stream of bare turns, one in each period."""
+        slot = self._slots[self._streams % len(self._slots)]
         self._streams += 1
-        return Ticks(self, self._streams % len(self._waiting))
+        return Ticks(slot)
 
     def audio(self, pcm: bytes, audio_format: AudioFormat = AudioFormat.PCM16) -> PacedAudio:
         """A stream of audio in pieces of one period; the last one may be shorter."""
         return PacedAudio(self.ticks(), memoryview(pcm).tobytes(), audio_format.nbytes(round(self.period * 1000)))
 
-    def first(self, slot: int) -> int:
-        """The number of the slot's next tick."""
-        self._look()
-        return self._tick + 1 + (slot - self._tick - 1) % len(self._waiting)
 
-    async def wait(self, slot: int, tick: int) -> int:
-        """Wait until the slot's tick has passed; gives the number of its next one. Cancel-safe. Always a checkpoint."""
+class _Slot:
+    """A moment of each period and who waits for it. Nobody is ahead of the clock, so all wait for the same turn."""
+
+    def __init__(self, first: float, period: float) -> None:
+        self._first = first
+        self._period = period
+        self._due = 0  # how many turns have come, as far as somebody has looked
+        self._waiting: Waiters = []
+        self._led = False
+
+    def next_turn(self) -> int:
+        """The number of the turn that comes next, by the clock."""
         self._look()
-        if self._tick >= tick:
+        return self._due
+
+    async def wait(self, turn: int) -> int:
+        """Wait until this turn has come; gives the number of the stream's next one. Cancel-safe. Always a checkpoint."""
+        if turn < self._due:
             await trio.lowlevel.checkpoint()
-        try:
-            while self._tick < tick:
-                if not self._sleeps:
-                    await self._sleep()
-                    continue
-                await self._waiting[slot].park()
-                self._accept()
-        finally:
-            self._accept()
-            if not self._sleeps:
-                self._bequeath()
-        late = (self._tick - tick) * self._step
-        return tick + len(self._waiting) if late <= _FORGOTTEN_S else self.first(slot)
+        while turn >= self._due:
+            if self._led:
+                await wait_among(self._waiting)
+            else:
+                await self._lead(turn)
+        late = self._due - 1 - turn
+        return turn + 1 if late * self._period <= _FORGOTTEN_S else self._due
 
-    async def _sleep(self) -> None:
-        """Sleep until the next tick, for all."""
-        self._sleeps = True
+    async def _lead(self, turn: int) -> None:
+        """Sleep until this turn, for all."""
+        self._led = True
         try:
-            await trio.sleep_until(self._began + (self._tick + 1) * self._step)
+            await trio.sleep_until(self._first + turn * self._period)
         finally:
-            self._sleeps = False
+            self._led = False
             self._look()
+            wake_first(self._waiting)  # who still waits, because the leader was cancelled, has to be led
 
     def _look(self) -> None:
-        """Look at the clock and wake those whose tick has passed."""
+        """Look at the clock and, if a turn has come, wake those who wait for it."""
         # A clock that is woken at a moment may be a rounding error before it.
-        now = int((trio.current_time() - self._began) / self._step + 1e-6)
-        for tick in range(max(self._tick + 1, now + 1 - len(self._waiting)), now + 1):
-            self._waiting[tick % len(self._waiting)].unpark_all()
-        self._tick = max(self._tick, now)
-
-    def _bequeath(self) -> None:
-        """Leave the sleeping to somebody who still waits."""
-        for lot in self._waiting:
-            if lot:
-                [self._heir] = lot.unpark()
-                self._sleeps = True
-                return
-
-    def _accept(self) -> None:
-        if self._heir is trio.lowlevel.current_task():
-            self._heir, self._sleeps = None, False
+        due = math.floor((trio.current_time() - self._first) / self._period + 1e-6) + 1
+        if due > self._due:
+            self._due = due
+            wake_all(self._waiting)
 
 
 class Ticks:
     """A stream's turns: `async for _ in pacer.ticks()`. One task at a time; it never ends by itself."""
 
-    def __init__(self, pacer: Pacer, slot: int) -> None:
-        self._pacer = pacer
+    def __init__(self, slot: _Slot) -> None:
         self._slot = slot
-        self._next = pacer.first(slot)
+        self._next = slot.next_turn()
 
     def __aiter__(self) -> Ticks:
         return self
 
     async def __anext__(self) -> None:
         """Wait for the next turn. Cancel-safe: a turn is taken or it stays; one who is late catches up."""
-        self._next = await self._pacer.wait(self._slot, self._next)
+        self._next = await self._slot.wait(self._next)
 
 
 class PacedAudio:
