@@ -2,11 +2,12 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.protocol.client import SILENCE_100_MS, VOICE_100_MS, Client, error_of, kinds
 from trio_codex.grammar import Refusal
 from trio_codex.protocol import (
     AwaitSpeech,
@@ -14,81 +15,18 @@ from trio_codex.protocol import (
     Generate,
     Hear,
     Limits,
-    Peer,
     PeerEffect,
     ResetDetector,
-    Say,
     SetDetector,
     StartTranscribing,
     StopGenerating,
     decode_client_event,
-    encode_server_event,
 )
-
-SILENCE_100_MS = bytes(4800)
-VOICE_100_MS = b"\x00\x40\x00\xc0" * 1200
-
-
-class Client:
-    """Sends JSON to a peer and keeps what comes back, as JSON."""
-
-    def __init__(self, **arguments: Any) -> None:
-        self.peer = Peer(model="gpt-realtime-2.1", **arguments)
-        self.effects: list[PeerEffect] = []
-        self.opening = self.take(self.peer.open())
-
-    def send(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
-        return self.take(self.peer.receive_frame(json.dumps({"type": kind, **fields})))
-
-    def take(self, effects: Iterable[PeerEffect]) -> list[dict[str, Any]]:
-        self.effects = list(effects)
-        return [json.loads(encode_server_event(effect.event)) for effect in self.effects if isinstance(effect, Say)]
-
-    def others(self) -> list[PeerEffect]:
-        return [effect for effect in self.effects if not isinstance(effect, Say)]
-
-    def update(self, **session: Any) -> list[dict[str, Any]]:
-        return self.send("session.update", event_id="update", session={"type": "realtime", **session})
-
-    def manual(self) -> "Client":
-        self.update(audio={"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}})
-        return self
-
-    def say(self, text: str, **fields: Any) -> str:
-        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-        added, _ = self.send("conversation.item.create", item={**item, **fields.pop("item", {})}, **fields)
-        return str(added["item"]["id"])
-
-    def append(self, audio: bytes) -> list[dict[str, Any]]:
-        return self.send("input_audio_buffer.append", audio=base64.b64encode(audio).decode())
-
-    def respond(self, **response: Any) -> str:
-        created = self.send("response.create", response=response)[0]
-        return str(created["response"]["id"])
-
-    def answer(self, text: str = "Hello.", ms: int = 200) -> tuple[str, str]:
-        """A whole spoken answer: the ids of the response and of its item."""
-        response_id = self.respond()
-        self.peer.answer_text(response_id, text)
-        self.peer.answer_audio(response_id, bytes(48 * ms))
-        done = self.take(self.peer.finish(response_id))[-1]
-        return response_id, done["response"]["output"][0]["id"]
 
 
 @pytest.fixture
 def client() -> Client:
     return Client()
-
-
-def kinds(events: list[dict[str, Any]]) -> list[str]:
-    return [event["type"] for event in events]
-
-
-def error_of(events: list[dict[str, Any]]) -> dict[str, Any]:
-    (event,) = events
-    assert event["type"] == "error"
-    assert event["error"]["type"] == "invalid_request_error"
-    return event["error"]  # type: ignore[no-any-return]
 
 
 # --- opening and settings ----------------------------------------------------------------------------------------------
@@ -443,6 +381,10 @@ def test_nobody_is_told_of_words_when_transcription_is_off(client: Client) -> No
     assert client.peer.transcript_delta(item_id, "two") == []
     assert client.peer.transcribed(item_id, "two words") == []
     assert client.peer.transcribed("nobody", "two words") == []
+    client.append(VOICE_100_MS)
+    item_id = client.send("input_audio_buffer.commit")[0]["item_id"]
+    assert client.peer.transcription_failed(item_id, "no") == []
+    assert client.peer.transcription_failed("nobody", "no") == []
 
 
 def test_transcripts_may_come_piece_by_piece(client: Client) -> None:
@@ -652,7 +594,7 @@ def test_the_life_of_a_spoken_response(client: Client) -> None:
     response_id = events[0]["response"]["id"]
     (generate,) = client.others()
     assert isinstance(generate, Generate)
-    assert [item.id for item in generate.request.items] == [asked]
+    assert [getattr(item, "id", None) for item in generate.request.items] == [asked]
     for report in (
         client.peer.answer_text(response_id, "Hello"),
         client.peer.answer_audio(response_id, SILENCE_100_MS),

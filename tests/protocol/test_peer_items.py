@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.protocol.cost import counted
-from trio_codex.protocol.items import AssistantMessage, ContentPart, FunctionCall
-from trio_codex.protocol.peer_items import ROOT, ItemList, Record
-from trio_codex.protocol.peer_rules import Refusal
+from trio_codex.audio import AudioFormat
+from trio_codex.grammar import Refusal
+from trio_codex.protocol.codec import structure, unstructure
+from trio_codex.protocol.items import AssistantMessage, ContentPart, FunctionCall, UserMessage
+from trio_codex.protocol.peer_ids import Ids
+from trio_codex.protocol.peer_items import ROOT, ItemList, Record, record_of
 
 ROOM = 100
 """Bytes of audio that may be held."""
@@ -123,6 +126,32 @@ def test_calls_are_known_as_long_as_their_item_is_there() -> None:
     assert items.made_call("c")
     items.remove("f2")
     assert not items.made_call("c")
+
+
+def test_of_an_item_that_a_client_sends_the_audio_is_taken_out() -> None:
+    """Also where it says that there is none; what nobody knows stays."""
+    given = {
+        "type": "message",
+        "role": "user",
+        "content": [
+            {"type": "input_audio", "audio": "AAA=", "transcript": "one", "mood": "calm", "detail": None},
+            {"type": "input_audio", "audio": None},
+            {"type": "input_audio", "audio": "AQE="},
+            {"type": "input_text", "text": "two"},
+        ],
+    }
+    record = record_of(structure(given, UserMessage), Ids("1"), AudioFormat.PCMU)
+    shown = [
+        {"type": "input_audio", "transcript": "one", "mood": "calm", "detail": None},
+        {"type": "input_audio"},
+        {"type": "input_audio"},
+        {"type": "input_text", "text": "two"},
+    ]
+    assert unstructure(record.item)["content"] == shown
+    assert (bytes(record.audio), record.format, record.duration_ms) == (b"\0\0\1\1", AudioFormat.PCMU, 0)
+    assert record.understood() == record.item, "the client's own words stand until the recogniser has spoken"
+    record.words = "three"
+    assert [part.transcript for part in getattr(record.understood(), "content", ())] == ["three"] * 3 + [None]
 
 
 @pytest.mark.parametrize(

@@ -103,12 +103,10 @@ class Peer:
 
     def open(self) -> list[PeerEffect]:
         """The client is there."""
-        effects: list[PeerEffect] = [
-            Say(SessionCreated(event_id=self._ids.new("event"), session=self._session_object()))
-        ]
+        effects: list[PeerEffect] = [Say(SessionCreated(event_id=self._ids.event(), session=self._session_object()))]
         if self._session.speaks:
             conversation = ConversationInfo(id=self._responses.conversation_id, object="realtime.conversation")
-            effects.append(Say(ConversationCreated(event_id=self._ids.new("event"), conversation=conversation)))
+            effects.append(Say(ConversationCreated(event_id=self._ids.event(), conversation=conversation)))
         return [*effects, self._turns.detector()]
 
     def expire(self) -> list[PeerEffect]:
@@ -146,7 +144,7 @@ class Peer:
 
     def _update_session(self, event: SessionUpdate) -> Iterator[PeerEffect]:
         self._session.update(unstructure(event.session), self._responses.state)
-        yield Say(SessionUpdated(event_id=self._ids.new("event"), session=self._session_object()))
+        yield Say(SessionUpdated(event_id=self._ids.event(), session=self._session_object()))
         yield from self._turns.reconfigured()
 
     def _append(self, event: InputAudioBufferAppend) -> Iterator[PeerEffect]:
@@ -170,18 +168,18 @@ class Peer:
             raise Refusal("invalid_tool_call_id", message, "item.call_id")
         self._items.add(record, event.previous_item_id)
         link = self._items.link_of(record.id)
-        yield Say(ConversationItemAdded(event_id=self._ids.new("event"), item=record.item, **link))
-        yield Say(ConversationItemDone(event_id=self._ids.new("event"), item=record.item, **link))
+        yield Say(ConversationItemAdded(event_id=self._ids.event(), item=record.item, **link))
+        yield Say(ConversationItemDone(event_id=self._ids.event(), item=record.item, **link))
         if record.audio:
             yield self._items.ask_for_words(record)
 
     def _retrieve_item(self, event: ConversationItemRetrieve) -> Iterator[PeerEffect]:
         record = self._find(event.item_id, "retriev")
-        yield Say(ConversationItemRetrieved(event_id=self._ids.new("event"), item=record.retrieved()))
+        yield Say(ConversationItemRetrieved(event_id=self._ids.event(), item=record.retrieved()))
 
     def _delete_item(self, event: ConversationItemDelete) -> Iterator[PeerEffect]:
         self._items.remove(self._find(event.item_id, "delet").id)
-        yield Say(ConversationItemDeleted(event_id=self._ids.new("event"), item_id=event.item_id))
+        yield Say(ConversationItemDeleted(event_id=self._ids.event(), item_id=event.item_id))
 
     def _truncate_item(self, event: ConversationItemTruncate) -> Iterator[PeerEffect]:
         record = self._find(event.item_id, "truncat")
@@ -198,7 +196,7 @@ class Peer:
         record.truncate(event.audio_end_ms)
         yield Say(
             ConversationItemTruncated(
-                event_id=self._ids.new("event"), item_id=record.id, content_index=0, audio_end_ms=event.audio_end_ms
+                event_id=self._ids.event(), item_id=record.id, content_index=0, audio_end_ms=event.audio_end_ms
             )
         )
 
@@ -281,38 +279,44 @@ class Peer:
 
     def transcribed(self, item_id: str, transcript: str, *, rest: str | None = None) -> list[PeerEffect]:
         """All words of a turn, "" for none. `rest`: the end of them that no delta has told yet, by default all."""
-        effects: list[PeerEffect] = []
+        return list(self._transcribed(item_id, transcript, transcript if rest is None else rest))
+
+    def _transcribed(self, item_id: str, transcript: str, rest: str) -> Iterator[PeerEffect]:
         record = self._items.take_words(item_id, transcript)
         if record is not None and record.reports_words:
             record.transcribe(transcript)
-            rest = transcript if rest is None else rest
-            effects += [self._transcript_delta(item_id, word) for word in re.findall(r"\s*\S+|\s+$", rest)]
-            done = ConversationItemInputAudioTranscriptionCompleted(
-                event_id=self._ids.new("event"),
-                item_id=item_id,
-                content_index=0,
-                transcript=transcript,
-                usage=DurationUsage(seconds=record.duration_ms / 1000),
+            for word in re.findall(r"\s*\S+|\s+$", rest):
+                yield self._transcript_delta(item_id, word)
+            yield Say(
+                ConversationItemInputAudioTranscriptionCompleted(
+                    event_id=self._ids.event(),
+                    item_id=item_id,
+                    content_index=0,
+                    transcript=transcript,
+                    usage=DurationUsage(seconds=record.duration_ms / 1000),
+                )
             )
-            effects.append(Say(done))
-        return [*effects, *self._responses.words_known()]
+        yield from self._responses.words_known()
 
     def transcription_failed(self, item_id: str, message: str) -> list[PeerEffect]:
         """The recogniser gave up on a turn; it is answered as if nothing had been understood."""
-        effects: list[PeerEffect] = []
+        return list(self._transcription_failed(item_id, message))
+
+    def _transcription_failed(self, item_id: str, message: str) -> Iterator[PeerEffect]:
         record = self._items.take_words(item_id, "")
         if record is not None and record.reports_words:
             error = TranscriptionError(type="server_error", code="transcription_failed", message=message)
-            failed = ConversationItemInputAudioTranscriptionFailed(
-                event_id=self._ids.new("event"), item_id=item_id, content_index=0, error=error
+            yield Say(
+                ConversationItemInputAudioTranscriptionFailed(
+                    event_id=self._ids.event(), item_id=item_id, content_index=0, error=error
+                )
             )
-            effects.append(Say(failed))
-        return [*effects, *self._responses.words_known()]
+        yield from self._responses.words_known()
 
     def _transcript_delta(self, item_id: str, delta: str) -> Say:
         return Say(
             ConversationItemInputAudioTranscriptionDelta(
-                event_id=self._ids.new("event"), item_id=item_id, content_index=0, delta=delta
+                event_id=self._ids.event(), item_id=item_id, content_index=0, delta=delta
             )
         )
 
@@ -370,7 +374,7 @@ class Peer:
         details = explicit(
             type=refusal.kind, code=refusal.code, message=refusal.message, param=refusal.param, event_id=event_id
         )
-        return Say(Error(event_id=self._ids.new("event"), error=ErrorDetails(**details)))
+        return Say(Error(event_id=self._ids.event(), error=ErrorDetails(**details)))
 
 
 def _event_id_in(frame: str | bytes) -> str | None:

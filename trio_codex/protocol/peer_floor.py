@@ -98,10 +98,11 @@ class Responses:
 
     def words_known(self) -> Iterator[PeerEffect]:
         """Generate what has waited for words and need not wait any longer."""
-        ready = [each for each in sorted(self._waiting) if not self._running[each].awaits_words]
-        for response_id in ready:
-            self._waiting.discard(response_id)
-            yield Generate(self._running[response_id].request())
+        waiting = [response for response in self._running.values() if response.id in self._waiting]
+        for response in waiting:
+            if not response.awaits_words:
+                self._waiting.discard(response.id)
+                yield Generate(response.request())
 
     # --- progress --------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,10 @@ class Ids:
         self._counts[kind] += 1
         return f"{kind}_{self._label}_{self._counts[kind]:04}"
 
+    def event(self) -> str:
+        """The id of the next event."""
+        return self.new("event")
+
 
 @attrs.frozen(kw_only=True)
 class Limits:

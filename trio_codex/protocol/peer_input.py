@@ -167,7 +167,7 @@ class Turns:
         self._buffer.drop_all()
         if self._detection is not None:
             yield ResetDetector()
-        yield Say(InputAudioBufferCleared(event_id=self._ids.new("event")))
+        yield Say(InputAudioBufferCleared(event_id=self._ids.event()))
 
     def commit(self) -> Iterator[PeerEffect]:
         """The client says that the turn is over."""
@@ -192,17 +192,16 @@ class Turns:
         self._turn_start_ms = max(audio_start_ms, self._buffer.start_ms)
         yield Say(
             InputAudioBufferSpeechStarted(
-                event_id=self._ids.new("event"), audio_start_ms=self._turn_start_ms, item_id=self._open
+                event_id=self._ids.event(), audio_start_ms=self._turn_start_ms, item_id=self._open
             )
         )
         yield StartTranscribing(self._open, self._buffer.cut(self._turn_start_ms, heard_ms))
 
     def stopped(self, audio_end_ms: int) -> Iterator[PeerEffect]:
-        """The detector has heard enough silence; the turn ends with it."""
+        """The detector has heard enough silence; the open turn ends with it."""
+        assert self._open is not None
         yield Say(
-            InputAudioBufferSpeechStopped(
-                event_id=self._ids.new("event"), audio_end_ms=audio_end_ms, item_id=self._open or ""
-            )
+            InputAudioBufferSpeechStopped(event_id=self._ids.event(), audio_end_ms=audio_end_ms, item_id=self._open)
         )
         self._detector_had_the_last_word = True
         yield from self._commit(self._turn_start_ms, audio_end_ms)
@@ -216,7 +215,7 @@ class Turns:
         yield ResetDetector()
         yield Say(
             InputAudioBufferTimeoutTriggered(
-                event_id=self._ids.new("event"), audio_start_ms=start_ms, audio_end_ms=end_ms, item_id=self._open
+                event_id=self._ids.event(), audio_start_ms=start_ms, audio_end_ms=end_ms, item_id=self._open
             )
         )
         yield from self._commit(start_ms, end_ms)
@@ -228,9 +227,9 @@ class Turns:
         self._buffer.drop_before(end_ms)
         self._items.add(record)
         link = self._items.link_of(item_id)
-        yield Say(InputAudioBufferCommitted(event_id=self._ids.new("event"), item_id=item_id, **link))
-        yield Say(ConversationItemAdded(event_id=self._ids.new("event"), item=record.item, **link))
-        yield Say(ConversationItemDone(event_id=self._ids.new("event"), item=record.item, **link))
+        yield Say(InputAudioBufferCommitted(event_id=self._ids.event(), item_id=item_id, **link))
+        yield Say(ConversationItemAdded(event_id=self._ids.event(), item=record.item, **link))
+        yield Say(ConversationItemDone(event_id=self._ids.event(), item=record.item, **link))
         yield self._items.ask_for_words(record)
 
     def _forget(self) -> Iterator[PeerEffect]:

@@ -142,8 +142,8 @@ class ActiveResponse:
 
     def open(self) -> Iterator[Say]:
         """The response exists."""
-        yield Say(ResponseCreated(event_id=self._event(), response=self._response("in_progress")))
-        yield Say(RateLimitsUpdated(event_id=self._event(), rate_limits=rate_limits()))
+        yield Say(ResponseCreated(event_id=self._ids.event(), response=self._response("in_progress")))
+        yield Say(RateLimitsUpdated(event_id=self._ids.event(), rate_limits=rate_limits()))
 
     def text(self, delta: str) -> Iterator[Say]:
         """More of what is said: text, or the transcript of the audio."""
@@ -152,9 +152,11 @@ class ActiveResponse:
         self._bill.say(delta)
         place = self._place(message)
         if self.config.modality == "audio":
-            yield Say(ResponseOutputAudioTranscriptDelta(event_id=self._event(), delta=delta, content_index=0, **place))
+            yield Say(
+                ResponseOutputAudioTranscriptDelta(event_id=self._ids.event(), delta=delta, content_index=0, **place)
+            )
         else:
-            yield Say(ResponseOutputTextDelta(event_id=self._event(), delta=delta, content_index=0, **place))
+            yield Say(ResponseOutputTextDelta(event_id=self._ids.event(), delta=delta, content_index=0, **place))
 
     def audio(self, data: bytes) -> Iterator[Say]:
         """More of how it sounds, in the response's output format; a text answer has none."""
@@ -165,7 +167,7 @@ class ActiveResponse:
         self._bill.sound(len(data) / self.config.audio_format.bytes_per_ms)
         self.spoke = True
         place = self._place(message)
-        yield Say(ResponseOutputAudioDelta(event_id=self._event(), delta=data, content_index=0, **place))
+        yield Say(ResponseOutputAudioDelta(event_id=self._ids.event(), delta=data, content_index=0, **place))
 
     def end_message(self, status: str = "completed") -> Iterator[Say]:
         """The message is said; what comes next is another item."""
@@ -176,26 +178,27 @@ class ActiveResponse:
         if self.config.modality == "audio":
             part = ContentPart(type="audio", transcript=text)
             shown = ContentPart(type="output_audio", transcript=text)
-            yield Say(ResponseOutputAudioDone(event_id=self._event(), content_index=0, **place))
+            yield Say(ResponseOutputAudioDone(event_id=self._ids.event(), content_index=0, **place))
             yield Say(
-                ResponseOutputAudioTranscriptDone(event_id=self._event(), transcript=text, content_index=0, **place)
+                ResponseOutputAudioTranscriptDone(event_id=self._ids.event(), transcript=text, content_index=0, **place)
             )
         else:
             part = ContentPart(type="text", text=text)
             shown = ContentPart(type="output_text", text=text)
-            yield Say(ResponseOutputTextDone(event_id=self._event(), text=text, content_index=0, **place))
-        yield Say(ResponseContentPartDone(event_id=self._event(), part=part, content_index=0, **place))
+            yield Say(ResponseOutputTextDone(event_id=self._ids.event(), text=text, content_index=0, **place))
+        yield Say(ResponseContentPartDone(event_id=self._ids.event(), part=part, content_index=0, **place))
         item = AssistantMessage(id=message.record.id, object="realtime.item", status=status, content=(shown,))
         yield from self._item_done(message.record, item, message.output_index)
 
     def call(self, name: str, arguments: str) -> Iterator[Say]:
         """A function call, with all its deltas."""
         yield from self.end_message()
+        call_id = self._ids.new("call")
         call = FunctionCall(
             id=self._ids.new("item"),
             object="realtime.item",
             status="in_progress",
-            call_id=self._ids.new("call"),
+            call_id=call_id,
             name=name,
             arguments="",
         )
@@ -206,12 +209,14 @@ class ActiveResponse:
             "response_id": self.id,
             "item_id": record.id,
             "output_index": index,
-            "call_id": call.call_id or "",
+            "call_id": call_id,
         }
         for start in range(0, len(arguments), ARGUMENTS_PER_DELTA):
             delta = arguments[start : start + ARGUMENTS_PER_DELTA]
-            yield Say(ResponseFunctionCallArgumentsDelta(event_id=self._event(), delta=delta, **place))
-        yield Say(ResponseFunctionCallArgumentsDone(event_id=self._event(), name=name, arguments=arguments, **place))
+            yield Say(ResponseFunctionCallArgumentsDelta(event_id=self._ids.event(), delta=delta, **place))
+        yield Say(
+            ResponseFunctionCallArgumentsDone(event_id=self._ids.event(), name=name, arguments=arguments, **place)
+        )
         yield from self._item_done(record, attrs.evolve(call, status="completed", arguments=arguments), index)
 
     def close(self, ending: Ending) -> Iterator[Say]:
@@ -219,12 +224,9 @@ class ActiveResponse:
         yield from self.end_message("completed" if ending.status == "completed" else "incomplete")
         usage = self._bill.usage(self.config, self.context)
         response = self._response(ending.status, details=ending.details, usage=usage)
-        yield Say(ResponseDone(event_id=self._event(), response=response))
+        yield Say(ResponseDone(event_id=self._ids.event(), response=response))
 
     # --- pieces ----------------------------------------------------------------------------------------------------
-
-    def _event(self) -> str:
-        return self._ids.new("event")
 
     def _place(self, message: _OpenMessage) -> dict[str, Any]:
         return {"response_id": self.id, "item_id": message.record.id, "output_index": message.output_index}
@@ -239,7 +241,7 @@ class ActiveResponse:
             part = ContentPart(type="audio", transcript="") if audible else ContentPart(type="text", text="")
             yield Say(
                 ResponseContentPartAdded(
-                    event_id=self._event(), part=part, content_index=0, **self._place(self._message)
+                    event_id=self._ids.event(), part=part, content_index=0, **self._place(self._message)
                 )
             )
         return self._message
@@ -248,19 +250,21 @@ class ActiveResponse:
         index = len(self._output)
         self._output.append(record)
         place: dict[str, Any] = {"response_id": self.id, "output_index": index}
-        yield Say(ResponseOutputItemAdded(event_id=self._event(), item=record.item, **place))
+        yield Say(ResponseOutputItemAdded(event_id=self._ids.event(), item=record.item, **place))
         if self._conversation is not None:
             self._conversation.add(record)
             link = self._conversation.link_of(record.id)
-            yield Say(ConversationItemAdded(event_id=self._event(), item=record.item, **link))
+            yield Say(ConversationItemAdded(event_id=self._ids.event(), item=record.item, **link))
         return index
 
     def _item_done(self, record: Record, item: OwnItem, index: int) -> Iterator[Say]:
         record.item = item
-        yield Say(ResponseOutputItemDone(event_id=self._event(), item=item, response_id=self.id, output_index=index))
+        yield Say(
+            ResponseOutputItemDone(event_id=self._ids.event(), item=item, response_id=self.id, output_index=index)
+        )
         if self._conversation is not None and record.id in self._conversation:
             link = self._conversation.link_of(record.id)
-            yield Say(ConversationItemDone(event_id=self._event(), item=item, **link))
+            yield Say(ConversationItemDone(event_id=self._ids.event(), item=item, **link))
         if record.truncated:
             record.transcribe(None)
 
