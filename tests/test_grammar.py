@@ -9,6 +9,7 @@ import pytest
 from trio_codex.grammar import (
     Refusal,
     Rule,
+    a_function_s_schema,
     an_object,
     each,
     either,
@@ -73,3 +74,49 @@ def test_what_is_refused(rule: Rule, value: Any, code: str, param: str | None) -
 )
 def test_what_passes(rule: Rule, value: Any) -> None:
     rule(value, "")
+
+
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(levels):
+        schema = {"items": schema}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ([], "Invalid type for 'it': expected an object, but got an array instead."),
+        ({"type": "text"}, "'text'. Supported values are: 'null', 'boolean', "),
+        ({"type": ["string", 3]}, "Invalid value: 3."),
+        ({"properties": [1]}, "'it.properties': expected an object"),
+        ({"properties": {"a": "string"}}, "'it.properties.a': expected an object, but got a string"),
+        ({"properties": {"a": {"items": {"anyOf": [{"enum": 5}]}}}}, "'it.properties.a.items.anyOf[0].enum'"),
+        ({"$defs": {"a": {"required": [1]}}}, "'it.$defs.a.required[0]': expected a string"),
+        ({"additionalProperties": "no"}, "'it.additionalProperties'"),
+        ({"minLength": -1}, "'it.minLength': Expected a value >= 0"),
+        ({"maximum": "10"}, "'it.maximum': expected a decimal"),
+        ({"multipleOf": 0}, "'it.multipleOf': Expected a value > 0, but got 0 instead."),
+        ({"pattern": 3}, "'it.pattern'"),
+        (nested(65), "nested too deeply. Expected at most 64 levels."),
+        (nested(5000), "nested too deeply"),
+    ],
+)
+def test_schemas_of_the_wrong_shape(schema: Any, says: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        a_function_s_schema(schema, "it")
+    assert says in refused.value.message
+    assert refused.value.param == "it"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"properties": {"a": True, "b": {"$ref": "#/$defs/b"}}, "additionalProperties": False},
+        {"type": ["object", "null"], "x-note": [], "properties": {"n": {"minimum": -3.5, "multipleOf": 0.1}}},
+        nested(64),
+    ],
+)
+def test_schemas_that_pass(schema: Any) -> None:
+    a_function_s_schema(schema, "it")

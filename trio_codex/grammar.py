@@ -7,8 +7,9 @@ Knows no event and no endpoint.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 Rule: TypeAlias = Callable[[Any, str], None]
@@ -164,6 +165,72 @@ def tagged(**members: Rule) -> Rule:
 
 
 def an_object(value: Any, path: str) -> None:
-    """Any object: a JSON schema, a prompt's variables."""
+    """Any object: a prompt's variables, what goes with a trace."""
     if not isinstance(value, Mapping):
         raise wrong_type(path, "an object", value)
+
+
+# --- JSON schemas ------------------------------------------------------------------------------------------------------
+
+
+def a_function_s_schema(value: Any, path: str) -> None:
+    """What describes the parameters of a function: an object that is a JSON schema, as far as anybody here reads it."""
+    an_object(value, path)
+    try:
+        _check_schema(value, path)
+    except Refusal as refusal:
+        raise Refusal("invalid_function_parameters", f"Invalid schema for function: {refusal.message}", path) from None
+
+
+def _check_schema(root: Any, path: str) -> None:
+    below_it = [(root, path, 0)]
+    while below_it:  # no recursion: how deep it goes is the client's choice
+        schema, where, depth = below_it.pop()
+        if isinstance(schema, bool):
+            continue
+        if depth > _DEEPEST_SCHEMA:
+            raise wrong_value(path, f"nested too deeply. Expected at most {_DEEPEST_SCHEMA} levels.")
+        _KEYWORDS(schema, where)
+        below_it += [(inner, at, depth + 1) for inner, at in _schemas_in(schema, where)]
+
+
+def _schemas_in(schema: Mapping[str, Any], path: str) -> Iterator[tuple[Any, str]]:
+    for name in _SCHEMA_MAPS & schema.keys():
+        yield from ((inner, below(f"{path}.{name}", each_name)) for each_name, inner in schema[name].items())
+    for name in _SCHEMA_LISTS & schema.keys():
+        yield from ((inner, f"{path}.{name}[{at}]") for at, inner in enumerate(schema[name]))
+    for name in _SCHEMAS & schema.keys():
+        yield schema[name], f"{path}.{name}"
+
+
+def _anything(_value: Any, _path: str) -> None:
+    pass
+
+
+def _more_than_nothing(value: Any, path: str) -> None:
+    number(0)(value, path)
+    if value == 0:
+        raise wrong_value(path, "Expected a value > 0, but got 0 instead.")
+
+
+_DEEPEST_SCHEMA: Final = 64
+_SCHEMA_MAPS: Final = frozenset({"properties", "$defs", "definitions"})
+_SCHEMA_LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_SCHEMAS: Final = frozenset({"items", "not", "additionalProperties"})
+_SIMPLE_TYPE: Final = one_of("null", "boolean", "object", "array", "number", "integer", "string")
+_KEYWORDS: Final = fields(
+    others_pass=True,
+    type=lambda value, path: (each(_SIMPLE_TYPE) if isinstance(value, list) else _SIMPLE_TYPE)(value, path),
+    required=each(text()),
+    enum=each(_anything),
+    examples=each(_anything),
+    pattern=text(),
+    format=text(),
+    uniqueItems=flag,
+    multipleOf=_more_than_nothing,
+    **{"$ref": text()},
+    **dict.fromkeys(_SCHEMA_MAPS, an_object),
+    **dict.fromkeys(_SCHEMA_LISTS, each(_anything)),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), number(0)),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), number(-math.inf)),
+)

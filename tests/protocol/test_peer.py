@@ -114,6 +114,11 @@ def test_turn_detection_of_the_same_type_keeps_its_other_fields(client: Client) 
         ),
         ({"tools": [{"type": "function", "name": "a b"}]}, "invalid_value", "session.tools[0].name"),
         ({"tools": [{"type": "function"}]}, "missing_required_parameter", "session.tools[0].name"),
+        (
+            {"tools": [{"type": "function", "name": "a", "parameters": {"required": "x"}}]},
+            "invalid_function_parameters",
+            "session.tools[0].parameters",
+        ),
         ({"tools": [{"type": "mcp", "server_label": "x"}]}, "invalid_value", "session.tools[0]"),
         ({"tools": [{"type": "function", "name": "a"}] * 2}, "invalid_value", "session.tools"),
         ({"tool_choice": {"type": "function", "name": "nobody"}}, "invalid_value", "session.tool_choice.name"),

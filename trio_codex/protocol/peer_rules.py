@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from trio_codex.grammar import (
     Refusal,
+    a_function_s_schema,
     an_object,
     each,
     either,
@@ -77,7 +78,7 @@ _TOOL = tagged(
         type=_TYPE,
         name=text(at_most=64, pattern="[a-zA-Z0-9_-]+"),
         description=text(),
-        parameters=an_object,
+        parameters=a_function_s_schema,
     ),
     mcp=_refuse_mcp,
 )

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from trio_codex.grammar import (
     Refusal,
+    a_function_s_schema,
     an_object,
     each,
     either,
@@ -45,7 +46,7 @@ _TOOL: Final = tagged(
         others_pass=True,
         name=text(at_most=128, pattern="[a-zA-Z0-9_-]+"),
         description=nullable(text()),
-        parameters=nullable(an_object),
+        parameters=nullable(a_function_s_schema),
         strict=nullable(flag),
     )
 )

@@ -146,6 +146,10 @@ async def test_a_forced_function_and_a_forbidden_one() -> None:
         ({"input": 7}, "input"),
         ({"input": "x", "tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"input": "x", "tools": [{"type": "function", "name": "not a name"}]}, "tools[0].name"),
+        (
+            {"input": "x", "tools": [{"type": "function", "name": "f", "parameters": {"properties": [1]}}]},
+            "tools[0].parameters",
+        ),
         ({"input": "x", "tool_choice": {"type": "function", "name": "none"}}, "tool_choice"),
         ({"input": "x", "max_output_tokens": 3}, "max_output_tokens"),
         ({"input": "x", "text": {"format": {"type": "json_schema"}}}, "text.format.type"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import hypothesis.strategies as st
@@ -11,6 +12,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 
+from trio_codex.grammar import Refusal, a_function_s_schema
 from trio_codex.server.standin.arguments import arguments_for
 from trio_codex.server.standin.patterns import matching_text
 
@@ -308,8 +310,37 @@ def test_patterns_are_matched(pattern: str) -> None:
         {"type": "string", "minLength": 10**9},
         {"type": "string", "minLength": 10**9, "pattern": "^b+$"},
         {"type": "array", "minItems": 400, "items": {"type": "array", "minItems": 400}},
+        {"allOf": [{"$ref": "#/properties/many"}]},
+        {"const": 1, "not": {"$ref": "#/properties/many"}},
     ],
 )
 def test_a_schema_that_asks_for_far_too_much_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="more than"):
         arguments_for(one("many", **schema), "hello")
+
+
+# --- schemas of any shape ------------------------------------------------------------------------------------------------
+
+KEYWORDS = ["type", "required", "enum", "examples", "pattern", "format", "uniqueItems", "multipleOf", "$ref", "default"]
+KEYWORDS += ["properties", "$defs", "anyOf", "oneOf", "allOf", "prefixItems", "items", "not", "additionalProperties"]
+KEYWORDS += ["minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum", "const", "x"]
+SCALARS = st.sampled_from([None, True, False, 0, 1, 2.5, -3, "string", "object", "array", "integer", "x", "#/x", "["])
+ANY_SHAPE = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYWORDS), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(schema=st.dictionaries(st.sampled_from(KEYWORDS), ANY_SHAPE, max_size=4), said=st.sampled_from(SAID))
+def test_a_schema_is_refused_or_filled(schema: dict[str, Any], said: str) -> None:
+    try:
+        a_function_s_schema(schema, "parameters")
+    except Refusal as refusal:
+        assert (refusal.code, refusal.param) == ("invalid_function_parameters", "parameters")
+        with pytest.raises(jsonschema.SchemaError):  # nothing that JSON Schema allows is refused
+            jsonschema.Draft202012Validator.check_schema(schema)
+    else:
+        with suppress(ValueError):  # it asks for too much
+            assert isinstance(arguments_for({"type": "object", **schema}, said), dict)

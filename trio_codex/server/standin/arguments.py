@@ -32,7 +32,12 @@ _NOTHING: Final = object()
 def arguments_for(schema: Any, said: str) -> dict[str, Any]:
     """The arguments of one call: an object that fits the function's parameters. Raises ValueError for what asks for far too much."""
     filling = _Filling(schema if isinstance(schema, Mapping) else {}, said)
-    value = filling.value("", schema, required=True, depth=0)
+    try:
+        value = filling.value("", schema, required=True, depth=0)
+    except RecursionError:
+        raise ValueError(
+            "the schema of the function asks for more than itself: it refers to itself without end"
+        ) from None
     return value if isinstance(value, dict) else {}
 
 
