@@ -7,8 +7,9 @@ frame goes out with the next. The end is whatever comes first: a goodbye, a fram
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -40,14 +41,25 @@ _HEAD_BYTES: Final = 64 * 1024
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
 
-@asynccontextmanager
-async def open_lean(target: Target, /) -> AsyncIterator[Transport]:
+def open_lean(target: Target, /) -> AbstractAsyncContextManager[Transport]:
     """Connect to a ws:// or wss:// URL. Raises ConnectionFailed, ConfigurationError for a bad CA file; leaving the block closes at once."""
-    wire, frames = await _connected(target)
-    try:
-        yield LeanTransport(wire, frames, target.secrets)
-    finally:
-        wire.close()
+    return _Connection(target)
+
+
+class _Connection:
+    """The block in which a connection lives; a generator would take half a KiB for as long as it is open."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    async def __aenter__(self) -> LeanTransport:
+        self._wire, frames = await _connected(self._target)
+        return LeanTransport(self._wire, frames, self._target.secrets)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._wire.close()
 
 
 class LeanTransport:
@@ -69,22 +81,24 @@ class LeanTransport:
 
     async def receive(self) -> str | bytes:
         """Give the next frame, without a checkpoint if it is there. Cancel-safe. Raises ConnectionLost, after all frames before the end."""
-        await self._until_received()
+        while not self._has_received():
+            await self._read()
         return self._shown(self._frames.received.pop(0))
 
     async def receive_many(self) -> list[str | bytes]:
         """Give all frames that have come, at least one, without a checkpoint if they are there. Otherwise like `receive`."""
-        await self._until_received()
+        while not self._has_received():
+            await self._read()
         messages = [self._shown(message) for message in self._frames.received]
         self._frames.received.clear()
         return messages
 
-    async def _until_received(self) -> None:
-        frames = self._frames
-        while not frames.received:
-            if frames.over is not None:
-                raise self._lost()
-            await self._read()
+    def _has_received(self) -> bool:
+        if self._frames.received:
+            return True
+        if self._frames.over is not None:
+            raise self._lost()
+        return False
 
     def _shown(self, message: str | bytes) -> str | bytes:
         if type(message) is str:
@@ -187,18 +201,17 @@ class LeanTransport:
 
 
 async def _connected(target: Target) -> tuple[Wire, Frames]:
-    with trio.CancelScope(deadline=trio.current_time() + target.timeout) as limit:
-        wire = await _open_wire(target)
-    if limit.cancelled_caught:
-        raise ConnectionFailed(f"no connection to {host_of(target.url)} within {target.timeout:g} s")
+    wire: Wire | None = None
     said = bytearray()
-    try:
-        with trio.CancelScope(deadline=limit.deadline) as limit:
+    with trio.move_on_after(target.timeout):
+        wire = await _open_wire(target)
+        try:
             return wire, await _shake_hands(wire, target, said)
-    except BaseException:
-        wire.close()
-        raise
-    wire.close()
+        except BaseException:
+            wire.close()
+            raise
+    if wire is None:
+        raise ConnectionFailed(f"no connection to {host_of(target.url)} within {target.timeout:g} s")
     raise why_not_opened(target, bytes(said), hung_up=False)
 
 
