@@ -183,6 +183,7 @@ class Endpoint:
                 raise ConfigurationError(f"{what} would go unencrypted to {where}: use {secure}://")
 
 
+@functools.lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Say whether a host name or address is this machine by definition (no look-up is made)."""
     name = host.lower().rstrip(".")
@@ -207,6 +208,7 @@ def _user_agent() -> str:
 # --- URLs and headers, checked ---------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=64)
 def _checked_url(url: str, schemes: tuple[str, ...], where: str) -> SplitResult:
     expected = " or ".join(f"{scheme}://" for scheme in schemes)
     try:

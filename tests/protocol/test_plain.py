@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections import UserDict, namedtuple
-from enum import IntEnum, StrEnum
+from datetime import date
+from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -20,6 +22,10 @@ class Color(StrEnum):
 
 class Size(IntEnum):
     LARGE = 3
+
+
+class Shade(Enum):
+    DARK = "dark"
 
 
 class Share(float):
@@ -44,12 +50,32 @@ Pair = namedtuple("Pair", "a b")
         (MappingProxyType({Color.RED: UserDict({"x": Pair("y", None)})}), {"red": {"x": ["y", None]}}),
         ([], []),
         ({}, {}),
+        (
+            {"a": [1, -0.0, 1e300, True, None, '"ä[{'], "b": {"c": {}}},
+            {"a": [1, -0.0, 1e300, True, None, '"ä[{'], "b": {"c": {}}},
+        ),
+        ({"a": Color.RED, "b": [Size.LARGE, (1,)]}, {"a": "red", "b": [3, [1]]}),
+        ([{"a": 2**70}], [{"a": 2**70}]),
+        ([{Color.RED: Share(0.5)}], [{"red": 0.5}]),
     ],
 )
 def test_what_json_can_say(given: object, plain: object) -> None:
     found = as_json(given, "it")
     assert found == plain
     assert kinds(found) == kinds(plain)
+
+
+def test_it_is_a_copy() -> None:
+    given: dict[str, Any] = {"a": [{"b": 1}]}
+    found = as_json(given, "it")
+    given["a"][0]["b"] = 2
+    given["a"].append(3)
+    assert found == {"a": [{"b": 1}]}
+
+
+def test_more_brackets_than_levels_are_no_depth() -> None:
+    given = {"a": [[[index]] for index in range(80)], "b": "[{" * 200}
+    assert as_json(given, "it") == given
 
 
 def kinds(value: object) -> object:
@@ -68,6 +94,10 @@ def kinds(value: object) -> object:
         (bytearray(b"secret"), "it must be a JSON value, which bytearray is not [JSON, RFC 8259]"),
         (memoryview(b"secret"), "it must be a JSON value, which memoryview is not [JSON, RFC 8259]"),
         ({1, 2}, "it must be a JSON value, which set is not [JSON, RFC 8259]"),
+        ({"a": [float("nan")]}, "it.a[0] must be a JSON value, which nan is not [JSON, RFC 8259]"),
+        ({"a": UUID(int=1)}, "it.a must be a JSON value, which UUID is not [JSON, RFC 8259]"),
+        ({"a": Shade.DARK}, "it.a must be a JSON value, which Shade is not [JSON, RFC 8259]"),
+        ([date(2026, 1, 1)], "it[0] must be a JSON value, which date is not [JSON, RFC 8259]"),
         ([0, {"a": {"b": object()}}], "it[1].a.b must be a JSON value, which object is not [JSON, RFC 8259]"),
         ({"a": {7: "secret"}}, "it.a must have names that are strings, not int [JSON, RFC 8259]"),
         ("secret\ud800", "it holds half of a surrogate pair, which UTF-8 cannot say [JSON, RFC 8259]"),

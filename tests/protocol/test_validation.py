@@ -488,6 +488,38 @@ def test_a_session_object_names_its_own_model() -> None:
         check_session({"type": "realtime", "model": "gpt-realtime", "reasoning": {"effort": "low"}})
 
 
+def test_what_was_checked_before_is_looked_at_again_once_it_has_changed() -> None:
+    session: dict[str, Any] = {"type": "realtime", "audio": {"output": {"speed": 1.5}}, "tools": [{"name": "look"}]}
+    for _ in range(2):
+        assert check_session(session, model="gpt-4o-realtime-preview", complete=True) == check_session(
+            dict(session), model="gpt-4o-realtime-preview"
+        )
+        assert len(check_session(session, model="gpt-4o-realtime-preview")) == 1
+        assert check_session(session, model="gpt-realtime") == ()
+    session["tools"][0]["name"] = "look up"
+    for name in (None, lambda path: "this"):
+        with pytest.raises(ConfigurationError, match="session.tools" if name is None else "this must be"):
+            check_session(session, name=name)
+    session["tools"][0]["name"] = "look"
+    session["audio"]["output"]["speed"] = True  # which is 1, and no number
+    with pytest.raises(ConfigurationError, match=r"session\.audio\.output\.speed"):
+        check_session(session)
+
+
+def test_what_holds_by_default_is_part_of_what_is_checked() -> None:
+    session = {"type": "realtime", "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}}}
+    for _ in range(2):
+        assert check_session(session) == ()
+        with pytest.raises(ConfigurationError, match=r"session\.audio\.input\.turn_detection must be None"):
+            check_session(session, complete=True)
+
+
+def test_integers_of_any_size_are_looked_at() -> None:
+    assert check_session({"type": "realtime", "novelty": 2**70}) == ()
+    with pytest.raises(ConfigurationError, match=r"session\.max_output_tokens must be 1 to 4096"):
+        check_session({"type": "realtime", "max_output_tokens": 2**70})
+
+
 def test_instructions_and_prompts_are_not_repeated() -> None:
     secret = "sk-" + "s" * 40
     for session in (

@@ -37,30 +37,39 @@ class Rule:
 
     def violations(self, whole: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         """Where it is broken, and how."""
-        if not all(any(value in values for _, value in find(whole, path)) for path, values in self.when.items()):
-            return
         found = find(whole, self.path)
         if self.required and not found:
             found = [(tuple(self.path.split(".")), LEFT_OUT)]
+        if not found or not self._applies(whole):
+            return
         for path, value in found:
             complaint = None if value is None else self.check(value, whole)
             if complaint is not None:
                 yield path, complaint
 
+    def _applies(self, whole: Mapping[str, Any]) -> bool:
+        return all(any(value in values for _, value in find(whole, path)) for path, values in self.when.items())
+
 
 def find(whole: Any, path: str) -> list[tuple[Path, Any]]:
     """The values at a path, each with its own."""
-    level: list[tuple[Path, Any]] = [((), whole)]
-    for step in _steps(path):
+    names, spread = _steps(path)
+    for name in names:  # most paths end here, the others go on below
+        if not (type(whole) is dict or isinstance(whole, Mapping)) or name not in whole:
+            return []
+        whole = whole[name]
+    level: list[tuple[Path, Any]] = [(names, whole)]
+    for step in spread:
         level = [((*way, key), inner) for way, value in level for key, inner in _inside(value, step)]
-        if not level:
-            break  # as most paths do at their first step
     return level
 
 
 @cache
-def _steps(path: str) -> tuple[str, ...]:
-    return tuple(path.replace("[]", ".[]").replace("{}", ".{}").split("."))
+def _steps(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names up to the first step that leads to many, and all steps from there on."""
+    steps = tuple(path.replace("[]", ".[]").replace("{}", ".{}").split("."))
+    first = next((index for index, step in enumerate(steps) if step in ("[]", "{}")), len(steps))
+    return steps[:first], steps[first:]
 
 
 def _inside(value: Any, step: str) -> Iterable[tuple[Step, Any]]:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from trio_codex.errors import ConfigurationError
 
 __all__ = ["as_json"]
@@ -19,9 +21,26 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 _LEVELS: Final = 100
 """How deep a setting may be nested; the codec writes 250 levels, and the frame around it takes some."""
 
+_AS_IT_STANDS: Final = (
+    orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
 
-def as_json(value: object, where: str, levels: int = _LEVELS) -> Any:
+
+def as_json(value: object, where: str) -> Any:
     """Give the value as JSON has it, all the way down. Raises ConfigurationError, naming the place in `where`."""
+    if type(value) is dict or type(value) is list:
+        # What a writer and a parser give back as it was is JSON as it stands: the schema of a tool takes 1.5 µs so instead of 15. What
+        # has too few brackets cannot be nested too deeply.
+        try:
+            text = orjson.dumps(value, option=_AS_IT_STANDS)
+            if text.count(b"[") + text.count(b"{") <= _LEVELS and (copy := orjson.loads(text)) == value:
+                return copy
+        except (TypeError, ValueError):
+            pass
+    return _copied(value, where, _LEVELS)
+
+
+def _copied(value: object, where: str, levels: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -34,8 +53,8 @@ def as_json(value: object, where: str, levels: int = _LEVELS) -> Any:
         if levels == 0:
             raise ConfigurationError(f"{where[:200]}… is nested too deeply (more than {_LEVELS} levels)")
         if isinstance(value, Mapping):
-            return {_key(key, where): as_json(item, f"{where}.{key}", levels - 1) for key, item in value.items()}
-        return [as_json(item, f"{where}[{index}]", levels - 1) for index, item in enumerate(value)]
+            return {_key(key, where): _copied(item, f"{where}.{key}", levels - 1) for key, item in value.items()}
+        return [_copied(item, f"{where}[{index}]", levels - 1) for index, item in enumerate(value)]
     kind = value if isinstance(value, float) else type(value).__name__
     raise ConfigurationError(f"{where[:200]} must be a JSON value, which {kind} is not [JSON, RFC 8259]")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import attrs
@@ -132,14 +133,7 @@ class SessionSettings:
 
     def to_wire(self) -> dict[str, Any]:
         """The partial session object of a `session.update`; ConfigurationError for an unknown audio format or what is no JSON."""
-        session: dict[str, Any] = {"type": "realtime"}
-        for name, value in _given(self).items():
-            *nests, key = WIRE_PATHS.get(name, (name,))
-            place = session
-            for nest in nests:
-                place = place.setdefault(nest, {})
-            place[key] = _plain(name, value)
-        return session
+        return _on_wire(_given(self))
 
 
 # Where a setting stands in the wire's session object; what is not named here stands at its top under its own name.
@@ -154,10 +148,27 @@ WIRE_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def _given(settings: Any) -> dict[str, Any]:
+def _given(settings: object) -> dict[str, Any]:
     """The fields of an attrs value that are set."""
-    fields = {field.name: getattr(settings, field.name) for field in attrs.fields(type(settings))}
-    return {name: value for name, value in fields.items() if value is not UNSET}
+    kind: Any = type(settings)
+    return {name: value for name in _fields(kind) if (value := getattr(settings, name)) is not UNSET}
+
+
+@cache
+def _fields(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(cls))
+
+
+def _on_wire(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The session object that says this."""
+    session: dict[str, Any] = {"type": "realtime"}
+    for name, value in given.items():
+        *nests, key = WIRE_PATHS.get(name, (name,))
+        place = session
+        for nest in nests:
+            place = place.setdefault(nest, {})
+        place[key] = _plain(name, value)
+    return session
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -208,8 +219,8 @@ class Briefing:
 
 def session_object(briefing: Briefing, settings: SessionSettings) -> dict[str, Any]:
     """The session object that puts an agent in charge: what the agent says, overlaid by the settings."""
-    own = SessionSettings(
-        instructions=briefing.instructions, voice=UNSET if briefing.agent.voice is None else briefing.agent.voice
-    )
+    own = {"instructions": briefing.instructions}
+    if briefing.agent.voice is not None:
+        own["voice"] = briefing.agent.voice
     tools = [as_json(each.schema(), f"tool {each.name!r}") for each in briefing.functions]
-    return {**own.overlaid(settings).to_wire(), "tools": tools}
+    return {**_on_wire({**own, **_given(settings)}), "tools": tools}

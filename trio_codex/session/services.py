@@ -10,7 +10,7 @@ Nothing else cancels a service once the session is open, so no send is ever cut 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import trio
@@ -36,7 +36,8 @@ class Services:
     def __init__(self, shell: Shell, transport: Transport, tools: ToolRunner, patience: float) -> None:
         self._shell = shell
         self._transport = transport
-        self._eager = transport if isinstance(transport, Eager) else None  # asked once: it takes 30 µs
+        # Its class is asked, which Python remembers: to look through an instance takes 30 µs each time.
+        self._eager = cast("Eager", transport) if issubclass(type(transport), Eager) else None
         shell.outbox.eager = self._eager
         shell.own_tasks = self
         self._tools = tools

@@ -155,7 +155,8 @@ class Shell:
     def check_settings(self, settings: SessionSettings, *, complete: bool = False) -> None:
         """Check settings that are about to be sent; warnings are logged once per session. Raises ConfigurationError."""
         talk = self.conversation
-        self._warn(check_settings(settings, talk.briefing, over=talk.settings, model=self.model, complete=complete))
+        over = None if complete else talk.settings
+        self._warn(check_settings(settings, talk.briefing, over=over, model=self.model, complete=complete))
 
     def check_agent(self, target: Briefing) -> None:
         """Check an agent that is about to take over, under the settings that win over it. Raises ConfigurationError."""
