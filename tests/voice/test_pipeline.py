@@ -298,15 +298,55 @@ async def test_a_workflow_that_raises_or_says_nothing(workflow: SimpleWorkflow, 
     assert tts.said == []
 
 
-async def test_what_was_said_before_an_error_is_heard() -> None:
-    async def half(transcript: str) -> AsyncIterator[str]:
-        yield "This is said. "
-        await trio.sleep(9)
+async def fails_after_five(transcript: str) -> AsyncIterator[str]:
+    for number in range(1, 6):
+        yield f"This is number {number}. "
+    yield "And then"
+    raise BoomError
+
+
+SAID_BY_THEN = "".join(f"This is number {number}. " for number in range(1, 6)) + "And then"
+
+
+@pytest.mark.parametrize("speed", [0.5, 100])
+async def test_what_was_said_before_an_error_is_spoken_to_its_last_word(speed: float) -> None:
+    found = await course(pipeline(SimpleWorkflow(fails_after_five), tts=TTS(speed=speed)), AudioInput(tone(100)))
+    assert found.names == ["turn_started", "audio", "error", "turn_ended", "session_ended"]
+    assert [type(error) for error in found.errors] == [BoomError]
+    assert found.result.text == SAID_BY_THEN
+    assert len(found.audio) == sum(len(tone(20 * len(text))) for text in [*["This is number 1."] * 5, "And then"])
+
+
+async def test_an_error_is_told_though_somebody_cuts_in_before_its_time() -> None:
+    audio = paced(tone(300), silence(1000), tone(300), silence(3000))
+    line = pipeline(SimpleWorkflow(fails_after_five), stt=StreamingSTT("one", "two"))
+    found = await course(line, audio, played=True)
+    assert found.names[2:] == ["turn_started", "audio", "error", "turn_ended interrupted", "session_ended"]
+    assert isinstance(found.errors[0], BoomError)
+    assert SAID_BY_THEN.startswith(found.result.text)
+
+
+async def test_a_stage_that_fails_ends_those_before_it_and_not_those_behind() -> None:
+    ended: list[str] = []
+
+    async def write(transcript: str, send: Send) -> None:
+        await send("This goes through. ")
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append("workflow")
+
+    @Stage
+    async def fragile(receive: trio.MemoryReceiveChannel[str], send: trio.MemorySendChannel[str]) -> None:
+        await send.send(await receive.receive())
         raise BoomError
 
-    found = await course(pipeline(SimpleWorkflow(half)), AudioInput(tone(100)))
+    stages = listening(STT("hi")) | answering(SimpleWorkflow(write)) | fragile | splitting() | speaking(TTS())
+    found = await course(VoicePipeline(stages=stages), AudioInput(tone(100)))
     assert found.names == ["turn_started", "audio", "error", "turn_ended", "session_ended"]
     assert isinstance(found.errors[0], BoomError)
+    assert found.result.text == "This goes through. "
+    assert ended == ["workflow"]
 
 
 async def test_a_greeting_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:

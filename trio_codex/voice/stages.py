@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from trio_codex.body import is_cancellation
+
 __all__ = ["Stage", "run_stages"]
 
 In_contra = TypeVar("In_contra", contravariant=True)
@@ -32,7 +34,8 @@ class Stage(Generic[In_contra, Out_co]):
             async for text in receive:
                 await send.send(text.upper())
 
-    `a | b` is a stage as well, whose `parts` are both. What `run` raises ends the pipeline and is delivered as its error.
+    `a | b` is a stage as well, whose `parts` are both. What `run` raises ends the pipeline: what it sent before is still spoken, then
+    the failure is delivered as the pipeline's error.
     """
 
     def __init__(
@@ -67,14 +70,33 @@ async def run_stages(
 ) -> None:
     """Run stages one after the other, each in a task of its own, between two channels, which are closed in the end.
 
-    Returns when all have ended; a failing one cancels the others.
+    Returns when all have ended. One that fails cancels those before it; those behind it do their work with what it gave them, and
+    then its failure is raised, also when they are cancelled meanwhile.
     """
-    async with trio.open_nursery() as nursery:
-        for stage in stages[:-1]:
-            sender, receiver = trio.open_memory_channel[Any](_ROOM)
-            nursery.start_soon(_run, stage, receive, sender, name=f"voice {stage}")
-            receive = receiver
-        nursery.start_soon(_run, stages[-1], receive, send, name=f"voice {stages[-1]}")
+    failures: list[Exception] = []
+    scopes = [trio.CancelScope() for _ in stages]
+
+    async def run(at: int, receive: trio.MemoryReceiveChannel[Any], send: trio.MemorySendChannel[Any]) -> None:
+        try:
+            with scopes[at]:
+                await _run(stages[at], receive, send)
+        except Exception as error:
+            failures.append(error)
+            for before in scopes[:at]:
+                before.cancel(reason="a stage behind it failed")
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for at, stage in enumerate(stages[:-1]):
+                sender, receiver = trio.open_memory_channel[Any](_ROOM)
+                nursery.start_soon(run, at, receive, sender, name=f"voice {stage}")
+                receive = receiver
+            nursery.start_soon(run, len(stages) - 1, receive, send, name=f"voice {stages[-1]}")
+    except (BaseExceptionGroup, trio.Cancelled) as ended:  # noqa: ASYNC103 - a failure takes its place
+        if not failures or not is_cancellation(ended):
+            raise
+    if failures:
+        raise failures[0]
 
 
 async def _run(

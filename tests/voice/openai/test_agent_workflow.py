@@ -484,6 +484,43 @@ async def test_but_not_after_it(serving: Any) -> None:
         assert [(item.text, item.status) for item in mind.history][1:2] == [("Hel", "incomplete")]
 
 
+async def fails_after_three(request: Any, said: Any) -> None:
+    await said.begin("text/event-stream")
+    for event in [*answers.answer(answers.message("One. ", "Two. ", "Three."))[:6], answers.failed()]:
+        await said.event(event)
+    await said.hung_up.wait()  # the client keeps no connection with half an answer in it
+
+
+async def test_what_came_before_a_failure_is_said_by_the_slowest_voice(serving: Any) -> None:
+    async with serving(fails_after_three) as service:
+        mind = workflow(service, Agent())
+        said: list[str] = []
+
+        async def send(piece: str) -> None:
+            await service.all_hung_up.wait()  # the request has failed
+            said.append(piece)
+
+        with pytest.raises(VoiceError, match="Out of order"):
+            await mind.run(Transcript("Hi."), send)
+    assert said == ["One. ", "Two. ", "Three."]
+    assert [item.text for item in mind.history] == ["Hi.", "One. Two. Three."]
+
+
+async def test_who_cuts_in_meanwhile_is_told_of_the_failure(serving: Any) -> None:
+    async with serving(fails_after_three) as service:
+        mind = workflow(service, Agent())
+        with pytest.raises(VoiceError, match="Out of order"), trio.CancelScope() as scope:
+
+            async def send(piece: str) -> None:
+                await service.all_hung_up.wait()
+                scope.cancel()
+                await trio.sleep_forever()
+
+            await mind.run(Transcript("Hi."), send)
+        mind.on_interrupted("")
+        assert mind.history[-1].text_heard == ""
+
+
 @pytest.mark.parametrize(
     ("status", "code", "times"), [(401, "invalid_api_key", 1), (429, "insufficient_quota", 1), (503, "overloaded", 3)]
 )

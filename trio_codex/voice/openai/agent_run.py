@@ -1,8 +1,8 @@
 """One run of an agent's workflow: what the dialogue wants done, performed, without a checkpoint in between.
 
-An answer is read as fast as it comes and said by a task of its own, so that a slow voice does not keep the service waiting. A turn's tasks
-end with its block; a tool that is to go on when somebody cuts in has a task in the nursery of the run. An answer is asked for again only
-as long as nothing of it was said or called.
+An answer is read as fast as it comes and said by a task of its own, so that a slow voice does not keep the service waiting; of one that
+fails, what came before is said. A turn's tasks end with its block; a tool that is to go on when somebody cuts in has a task in the
+nursery of the run. An answer is asked for again only as long as nothing of it was said or called.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 import trio
 
 from trio_codex.agent import Agent
+from trio_codex.body import is_cancellation
 from trio_codex.errors import ConfigurationError, ConnectionFailed, VoiceError
 from trio_codex.events import SessionEvent, ToolApprovalRequiredEvent, Usage
 from trio_codex.hosted import HostedTool
@@ -129,16 +130,20 @@ class Run:
         try:
             dialogue.begin(str(transcript))
             dialogue.brief(await brief(dialogue.agent, mind.context))
-            async with trio.open_nursery() as self._turn:
+            async with trio.open_nursery() as saying:
                 self._words, words = trio.open_memory_channel[str](math.inf)  # one turn's words at most
-                self._turn.start_soon(self._say, words, send, name="agent's words")
-                try:
-                    with self._words:
-                        await self._answer()
-                except Exception as error:  # so that no group is put around it
-                    self._fail(error)
+                saying.start_soon(self._say, words, send, name="agent's words")
+                with self._words:
+                    async with trio.open_nursery() as self._turn:
+                        try:
+                            await self._answer()
+                        except Exception as error:  # so that no group is put around it
+                            self._fail(error)
             if self._failure is None:
                 dialogue.finish()
+        except (BaseExceptionGroup, trio.Cancelled) as ended:  # noqa: ASYNC103 - a failure takes its place
+            if self._failure is None or not is_cancellation(ended):
+                raise
         finally:
             self._report(dialogue.interrupt)  # which does nothing to a turn that is finished
             mind.answering = False
@@ -203,7 +208,7 @@ class Run:
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        """The turn ends with this error, the first of them."""
+        """The turn ends with this error, the first of them; only what it said already is still spoken."""
         self._failure = self._failure or error
         self._turn.cancel_scope.cancel(reason="the turn failed")
 
