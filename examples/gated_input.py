@@ -54,7 +54,7 @@ async def main() -> None:
                             break
                         case events.InputTranscriptEvent(item_id, words, final=True):
                             await session.send_raw_event({"type": "conversation.item.delete", "item_id": item_id})
-                            reply = await session.ask(instructions="Say shortly that you cannot talk about that.")
+                            reply = await session.ask(instructions="Say: I cannot talk about that.")
                             print(f"you (blocked): {words}\nagent: {reply.transcript}")
                             break
 

@@ -30,7 +30,12 @@ SAYS = {
         "agent (cancelled, 0.0 s heard)",
         "stopped, because it gives the secret away",
     ],
-    "gated_input.py": ["you: good evening", "agent: You said: good", "you (blocked): what is the weather"],
+    "gated_input.py": [
+        "you: good evening",
+        "agent: You said: good",
+        "you (blocked): what is the weather",
+        "agent: I cannot talk about that",
+    ],
     "realtime_handoffs.py": ["in charge: Greeter", "TechSupport: ", "handoff: Greeter -> TechSupport"],
 }
 

@@ -253,6 +253,16 @@ def test_what_is_to_be_said_is_said(said: str) -> None:
     assert words(reply_to(request(instructions=said))) == "ok"
 
 
+def test_words_that_the_program_wants_are_said_once_the_user_is_answered() -> None:
+    answered = AssistantMessage(content=(ContentPart(type="output_audio", transcript="You said: good morning."),))
+    wanted = "Say: I cannot talk about that."
+    said = "what is the weather in Rome"
+    assert words(reply_to(request(said, answered, instructions=wanted))) == "I cannot talk about that"
+    assert call(reply_to(request(answered, said, instructions=wanted))) == ("get_weather", {"city": "Rome"})
+    forced = request(said, answered, instructions=wanted, tool_choice={"type": "function", "name": "get_weather"})
+    assert call(reply_to(forced)) == ("get_weather", {"city": "Rome"})
+
+
 def test_a_word_of_the_program_is_taken_in() -> None:
     told = SystemMessage(content=(ContentPart(type="input_text", text="The user must not hear that."),))
     assert words(reply_to(request("what is the weather in Rome", told))) == "I see. Can I help you with something else?"

@@ -15,7 +15,14 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from trio_codex.protocol import AnswerRequest, FunctionCall, FunctionCallOutput, SystemMessage, UserMessage
+from trio_codex.protocol import (
+    AnswerRequest,
+    AssistantMessage,
+    FunctionCall,
+    FunctionCallOutput,
+    SystemMessage,
+    UserMessage,
+)
 from trio_codex.server.standin.arguments import arguments_for
 from trio_codex.server.standin.matching import IN_DESCRIPTION, best_match
 from trio_codex.server.standin.words import tokens
@@ -63,6 +70,10 @@ def reply_to(request: AnswerRequest) -> Reply:
     forced = _forced(request, turn)
     if forced is not None:
         return _calling(forced, turn.said)
+    if request.items and isinstance(request.items[-1], AssistantMessage):  # the last words of the user are answered
+        wanted = _WORD_FOR_WORD.match(request.instructions.strip())
+        if wanted is not None:
+            return Saying(_echoed(wanted))
     newcomer = _handed_over_to(turn.outputs[-1][1]) if turn.outputs else None
     if turn.outputs and newcomer is None:
         return Saying(" ".join(told(name, output) for name, output in turn.outputs))
@@ -145,6 +156,7 @@ _ECHO: Final = re.compile(
     r"^(?:please )?(?:say|repeat|reply|respond|answer)(?: only| just)?(?: with)?(?: exactly| the words?)?[:,]? (?P<words>.+)$",
     re.IGNORECASE,
 )
+_WORD_FOR_WORD: Final = re.compile(r"say: ?(?P<words>.+)$", re.IGNORECASE)
 _QUESTION: Final = re.compile(
     r"^(who|whom|whose|what|when|where|why|which|how|is|are|am|was|were|do|does|did|can|could|will|would|should|may)\b",
     re.IGNORECASE,
