@@ -9,6 +9,7 @@ have, and what becomes of the text, is the caller's business.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ __all__ = [
     "judge",
     "nothing_but_cancelled",
     "prepare_handoff",
+    "run_inline",
+    "run_sync_for",
 ]
 
 _log: Final = get_logger("tools")
@@ -82,6 +85,21 @@ class RunSync(Protocol):
     def __call__(self, function: Callable[[], Any], /) -> Awaitable[Any]:
         """Run it and give its value."""
         ...
+
+
+async def run_inline(function: Callable[[], Any], /) -> Any:
+    """Run a blocking function where it is called, after a checkpoint."""
+    await trio.lowlevel.checkpoint()
+    return function()
+
+
+def run_sync_for(connector: object) -> RunSync | None:
+    """How a session runs blocking functions if not in threads: as its connector wants it, or inline under a clock that jumps."""
+    jumps = (
+        getattr(trio.lowlevel.current_clock(), "autojump_threshold", math.inf) < math.inf
+    )  # a thread looks idle to it
+    wanted: RunSync | None = getattr(connector, "run_sync", None)
+    return run_inline if wanted is None and jumps else wanted
 
 
 @attrs.define(eq=False)

@@ -19,7 +19,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_codex.recording import Recorder, open_recorder as open_recorder_of_ours, read_recording, replay
 from trio_codex.session import opening
-from trio_codex.testing import run_inline
 
 ORDERS = 3
 
@@ -75,8 +74,6 @@ def replayed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     paths: list[Path] = []
 
     def open_recorder(record: Any, run_sync: Any) -> AbstractAsyncContextManager[Recorder | None]:
-        if getattr(request.module, "CLOCK", None) == "virtual":  # it would jump while a thread writes
-            run_sync = run_inline
         paths.append(tmp_path / f"{len(paths)}.jsonl")
         return open_recorder_of_ours(record or paths[-1], run_sync)
 

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import pytest
 import trio
 
-from trio_codex import Agent, Session, ToolContext, tool
+from trio_codex import Agent, Session, ToolContext, open_realtime_session, tool
 from trio_codex.errors import LocalProtocolError, ToolError
 from trio_codex.events import ToolApprovalRequiredEvent, ToolEndEvent, ToolStartEvent
 from trio_codex.protocol import ConversationItemCreate, FunctionCallOutput, ResponseCreate
 from trio_codex.testing import Call, Line, answer, scripted_session
 from trio_codex.testing.scripted import ScriptedPeer
+from trio_codex.transport import Target, Transport
 
 CLOCK = "virtual"
 
@@ -417,6 +420,26 @@ async def test_sync_tools_run_inline_in_virtual_time() -> None:
         await answer(line, calls=[Call("c1", "where")])
         assert await output(line) == ("c1", "here")
         assert threads[-1] is threading.main_thread()
+
+
+async def test_so_they_do_whatever_the_connector() -> None:
+    @tool
+    def where() -> str:
+        """Tell the thread."""
+        return threading.current_thread().name
+
+    peer = ScriptedPeer(Line())
+
+    @asynccontextmanager
+    async def connect(target: Target, /) -> AsyncIterator[Transport]:
+        async with peer(target) as transport:
+            yield transport
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peer.line.carry, peer.far)
+        async with open_realtime_session(Agent(tools=[where]), transport=connect, api_key="sk-test"):
+            await answer(peer.line, calls=[Call("c1", "where")])
+            assert await output(peer.line) == ("c1", threading.main_thread().name)
 
 
 async def test_the_peer_brings_the_runner() -> None:

@@ -26,7 +26,7 @@ from trio_codex.session.services import Services
 from trio_codex.session.session import BUFFER, Session
 from trio_codex.session.shell import Shell
 from trio_codex.session.tool_runner import ToolRunner
-from trio_codex.tool_running import brief
+from trio_codex.tool_running import brief, run_sync_for
 from trio_codex.transport import Connector, Target
 from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
 from trio_codex.transport.wiretap import tapped
@@ -67,7 +67,7 @@ async def open_realtime_session(
     connect = connector_for(transport)
     target = await resolve_target(endpoint, api_key, model=model, call_id=call_id, timeout=connect_timeout)
     settings = settings if call_id is None or settings is None else _for_call(settings)
-    run_sync = getattr(connect, "run_sync", None)
+    run_sync = run_sync_for(connect)
     given = await brief(agent, context), settings, _items(history)
     async with open_recorder(record, run_sync) as recorder:
         conversation = Conversation(*given) if recorder is None else recorded(recorder, *given)

@@ -11,10 +11,11 @@ from trio_codex.testing.availability import skip_if_unavailable
 from trio_codex.testing.conformance import check_transport
 from trio_codex.testing.line import Line, ScriptFailed
 from trio_codex.testing.recorded import recorded_script
-from trio_codex.testing.scripted import ScriptedPeer, run_inline, scripted, scripted_session
+from trio_codex.testing.scripted import ScriptedPeer, scripted, scripted_session
 from trio_codex.testing.simulated import Caller, SimulatedServer, simulated, simulated_call
 from trio_codex.testing.sockets import ScriptedServer, scripted_server
 from trio_codex.testing.steps import Steps
+from trio_codex.tool_running import run_inline
 
 __all__ = [
     "Call",

@@ -34,6 +34,7 @@ from trio_codex.server.faults import FaultPlan
 from trio_codex.session import Session, open_realtime_session
 from trio_codex.testing.beside import tasks_beside
 from trio_codex.testing.line import Line
+from trio_codex.tool_running import run_inline
 from trio_codex.transport import Target, Transport
 from trio_codex.transport.memory import MemoryTransport, memory_pair
 
@@ -70,12 +71,6 @@ class ScriptedPeer:
             yield self.near
         finally:
             self.near.drop()
-
-
-async def run_inline(function: Callable[[], Any], /) -> Any:
-    """Run a blocking function where it is called, after a checkpoint."""
-    await trio.lowlevel.checkpoint()
-    return function()
 
 
 @asynccontextmanager

@@ -39,7 +39,6 @@ from trio_codex.server.connection import Engines, RealtimeConnection
 from trio_codex.server.faults import FaultPlan
 from trio_codex.session import Session, open_realtime_session
 from trio_codex.testing.beside import tasks_beside
-from trio_codex.testing.scripted import run_inline
 from trio_codex.testing.voices import (
     BYTES_PER_MS,
     CHUNK_MS,
@@ -49,6 +48,7 @@ from trio_codex.testing.voices import (
     spoken,
     understood,
 )
+from trio_codex.tool_running import run_inline
 from trio_codex.transport import Target, Transport
 from trio_codex.transport.memory import MemoryTransport, memory_pair
 
