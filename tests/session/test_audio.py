@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 
-from trio_codex import SessionSettings
+from trio_codex import Agent, Session, SessionSettings, open_realtime_session
 from trio_codex.events import AudioEvent, AudioInterruptedEvent
 from trio_codex.protocol import ConversationItemTruncate, ResponseCancel, ResponseCreate
 from trio_codex.session.playback import Speaker
 from trio_codex.testing import Line, answer, scripted_session
+from trio_codex.transport import Target, Transport
 
 CLOCK = "virtual"
 
@@ -50,6 +54,66 @@ async def waiting(speaker: Speaker) -> list[bytes]:
 async def cut_in(line: Line) -> None:
     await line.say("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
     await settle()
+
+
+class Together:
+    """A transport whose server says several things at once, each batch when it is told to."""
+
+    def __init__(self, *batches: list[dict[str, Any]]) -> None:
+        self._batches = [[json.dumps({"event_id": "e", **event}) for event in batch] for batch in batches]
+        self.go = trio.Semaphore(1)
+
+    @asynccontextmanager
+    async def __call__(self, target: Target, /) -> AsyncIterator[Transport]:
+        yield self
+
+    async def receive(self) -> str:
+        raise NotImplementedError
+
+    async def receive_many(self) -> Sequence[str]:
+        await self.go.acquire()
+        return self._batches.pop(0)
+
+    async def send(self, frame: str) -> None: ...
+
+    async def send_many(self, frames: Sequence[str]) -> None: ...
+
+    def send_nowait(self, frames: Sequence[str]) -> bool:
+        return True
+
+    async def close(self) -> None: ...
+
+
+async def test_the_first_sound_of_an_answer_is_heard_before_what_came_with_it() -> None:
+    place = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+    sound = {"type": "response.output_audio.delta", **place, "delta": "AAAA"}
+    response = {"id": "r", "conversation_id": "c", "output": [], "usage": {"total_tokens": 7}}
+    transport = Together(
+        [{"type": "session.updated", "session": {"type": "realtime"}}],
+        [
+            {"type": "response.created", "response": {**response, "status": "in_progress"}},
+            sound,
+            sound,
+            {"type": "response.done", "response": {**response, "status": "completed"}},
+        ],
+    )
+    known: list[int] = []
+
+    async def listen(session: Session) -> None:
+        async for event in session:
+            if isinstance(event, AudioEvent):
+                known.append(session.usage.total_tokens)
+
+    async with (
+        open_realtime_session(Agent(), transport=transport, api_key="sk-test") as session,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(listen, session)
+        await settle()
+        transport.go.release()
+        await settle()
+        nursery.cancel_scope.cancel()
+    assert known == [0, 7]
 
 
 # --- what should sound ---------------------------------------------------------------------------------------------------
