@@ -75,19 +75,19 @@ async def test_a_crowd_is_left_to_the_writer_in_order(autojump_clock: trio.abc.C
     wire = Wire(True)
     taken, _ = await said(wire, ["one", "two", "three"])
     assert wire.written == ["one"]
-    assert taken == [[OutgoingFrame("two", room=True), OutgoingFrame("three", room=True)]]
+    assert taken == [[("two", True), ("three", True)]]
 
 
 async def test_what_the_transport_has_kept_is_finished_by_the_writer(autojump_clock: trio.abc.Clock) -> None:
     wire = Wire(False)
     taken, _ = await said(wire, ["one"])
     assert wire.written == ["one"]
-    assert taken == [[OutgoingFrame("", room=True)]]
+    assert taken == [[("", True)]]
 
 
 async def test_the_end_is_for_the_writer_to_meet(autojump_clock: trio.abc.Clock) -> None:
     taken, _ = await said(Wire(None), ["one"])
-    assert taken == [[OutgoingFrame("one", room=True)]]
+    assert taken == [[("one", True)]]
 
 
 def test_nothing_is_put_after_the_end() -> None:

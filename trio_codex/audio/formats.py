@@ -72,7 +72,9 @@ class WholeSamples:
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole samples that are there now, b"" if none is."""
-        data = self.rest + data if self.rest else data
+        if not self.rest and len(data) % self._width == 0:
+            return data
+        data = self.rest + data
         whole = len(data) - len(data) % self._width
         self.rest = data[whole:]
         return data[:whole]

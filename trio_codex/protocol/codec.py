@@ -7,7 +7,6 @@ Four functions serve realtime, transcription and translation sessions. A frame o
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar, cast, overload
 
@@ -36,8 +35,6 @@ Encoders = Mapping[type, Callable[[Any], dict[str, Any]]]
 
 MAX_DEPTH = 250
 """How deep arrays and objects may be nested: orjson writes 254 levels."""
-
-PLAIN_ID = re.compile(r"\w+", re.ASCII)
 
 EXACT = 2.0**63
 """From here on, a float may be an integer that orjson rounded."""
@@ -74,7 +71,7 @@ def encode_client_event(event: ClientEvent) -> str:
         type(event) is InputAudioBufferAppend
         and type(event.audio) is bytes
         and not event.extra
-        and (event.event_id is None or PLAIN_ID.fullmatch(event.event_id))
+        and (event.event_id is None or (event.event_id.isascii() and event.event_id.isidentifier()))
     ):
         # The hot frame (50 a second for every speaker) is written as it stands: base64 and plain ids need no escapes.
         event_id = "" if event.event_id is None else f'"event_id":"{event.event_id}",'

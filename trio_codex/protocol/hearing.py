@@ -33,11 +33,8 @@ class Hearing:
 
     def hear(self, audio: bytes, *, commit: bool, respond: bool) -> bool:
         """Audio of any length. Raises LocalProtocolError when there is nothing worth committing; nothing is sent then."""
-        heard_ms = self._format.duration_ms(self._uncommitted + len(self._whole.rest) + len(audio))
-        if commit and not self.turns.detection and heard_ms < LEAST_COMMIT_MS:
-            raise LocalProtocolError(
-                f"only {heard_ms} ms of audio are in the buffer; the API commits {LEAST_COMMIT_MS} ms or more"
-            )
+        if commit:
+            self._check_commit(self._uncommitted + len(self._whole.rest) + len(audio))
         whole = self._whole.feed(audio)
         for start in range(0, len(whole), PIECE_BYTES):
             piece = whole[start : start + PIECE_BYTES]
@@ -45,6 +42,13 @@ class Hearing:
             self._effects.send(append)
         self._uncommitted += len(whole)
         return self.commit(InputAudioBufferCommit(), respond=respond) if commit else False
+
+    def _check_commit(self, nbytes: int) -> None:
+        heard_ms = self._format.duration_ms(nbytes)
+        if not self.turns.detection and heard_ms < LEAST_COMMIT_MS:
+            raise LocalProtocolError(
+                f"only {heard_ms} ms of audio are in the buffer; the API commits {LEAST_COMMIT_MS} ms or more"
+            )
 
     def append(self, event: InputAudioBufferAppend) -> None:
         """A raw append."""

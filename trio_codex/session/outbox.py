@@ -9,9 +9,8 @@ speech). Frames that come in a crowd are left to the writer, who sends them toge
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
-import attrs
 import trio
 
 from trio_codex.errors import ConnectionLost
@@ -27,12 +26,8 @@ _CROWD_S: Final = 0.001
 """Frames that follow each other more quickly than this are a crowd."""
 
 
-@attrs.frozen
-class OutgoingFrame:
-    """A frame in the outbox, its text empty if the transport has it already. `room` is True when a verb holds room for it."""
-
-    text: str
-    room: bool
+OutgoingFrame: TypeAlias = tuple[str, bool]
+"""A frame in the outbox, its text empty if the transport has it already, and whether a verb holds room for it."""
 
 
 class Outbox:
@@ -80,7 +75,7 @@ class Outbox:
     def put(self, text: str, *, room: bool) -> bool:
         """Queue a frame; False when the session is over. `send` follows when everything that belongs together is queued."""
         if not self.closed:
-            self._frames.append(OutgoingFrame(text, room))
+            self._frames.append((text, room))
         return not self.closed
 
     def send(self) -> bool:
@@ -94,16 +89,17 @@ class Outbox:
 
     def _sent_by(self, transport: Eager) -> bool:
         try:
-            written = transport.send_nowait([frame.text for frame in self._frames])
+            written = transport.send_nowait([text for text, _ in self._frames])
         except ConnectionLost:
             return False  # the writer is going to meet it as well, and knows what to do
+        if not written:
+            self._frames = [("", room) for _, room in self._frames]
+            return False
         frames, self._frames = self._frames, []
-        for frame in frames:
-            if not written:
-                self._frames.append(OutgoingFrame("", frame.room))
-            elif frame.room:
+        for _, room in frames:
+            if room:
                 self.give_back_room()
-        return written
+        return True
 
     def take(self, most: int | None = None) -> list[OutgoingFrame]:
         """Take all frames that wait, or so many; when there are none, the writer has come to its end."""

@@ -159,7 +159,7 @@ class Services:
         outbox = self._shell.outbox
         most = None if self._eager is not None else 1
         while self._broken is None and (frames := outbox.take(most)):
-            self._unwritten = any(frame.room for frame in frames)
+            self._unwritten = any(room for _, room in frames)
             self._broken = await self._send(frames)
             self._unwritten = self._unwritten and self._broken is not None
         wake_all(self._leaving)
@@ -167,15 +167,15 @@ class Services:
     async def _send(self, frames: Sequence[OutgoingFrame]) -> ConnectionLost | None:
         """Write frames; gives what broke the connection, if anything did."""
         lost: ConnectionLost | None = None
-        texts = [frame.text for frame in frames]
+        texts = [text for text, _ in frames]
         try:
             if self._eager is None or not self._eager.send_nowait(texts):  # a deadline is kept for 30 s: most need none
                 await self._send_in_time(texts)
         except ConnectionLost as error:
             # The session goes on until the reader comes to the same end: what the peer said before is still to be read.
             lost = error
-        for frame in frames:
-            if frame.room:
+        for _, room in frames:
+            if room:
                 self._shell.outbox.give_back_room()
         return lost
 
@@ -193,7 +193,7 @@ class Services:
 
     def _count_unwritten(self) -> None:
         left = self._shell.outbox.take()
-        self._unwritten = self._unwritten or any(frame.room for frame in left)
+        self._unwritten = self._unwritten or any(room for _, room in left)
 
     def start_timer(self, name: str, seconds: float) -> None:
         """Tell the core when so much time has passed."""

@@ -133,7 +133,8 @@ class Session:
 
     def _hear(self, pcm: bytes, *, commit: bool = False, respond: bool = True) -> None:
         try:
-            effects = self._conversation.hear(memoryview(pcm).tobytes(), commit=commit, respond=respond)
+            audio = pcm if type(pcm) is bytes else memoryview(pcm).tobytes()
+            effects = self._shell.conversation.hear(audio, commit=commit, respond=respond)
         except BaseException:
             self._shell.outbox.give_back_room()
             raise
