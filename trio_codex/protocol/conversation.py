@@ -63,7 +63,7 @@ class Conversation:
         self.usage: Usage = Usage()
         self.expired: bool = False
         self._settings = settings or SessionSettings()
-        self._opening_items = tuple(history)
+        self._opening_items: tuple[Item, ...] = tuple(history)
         self._effects = Effects()
         self._chronicle = Chronicle(self._effects)
         self._hearing = Hearing(self._effects)
@@ -95,7 +95,8 @@ class Conversation:
     def open(self) -> tuple[str, list[Effect]]:
         """Begin: the settings, then the items to start with. Gives the ticket that is settled when the server has agreed."""
         ticket = self._updates.submit(session_object(self.briefing, self._settings), Purpose.OPENING)
-        for item in self._opening_items:
+        items, self._opening_items = self._opening_items, ()
+        for item in items:
             self._effects.send(client.ConversationItemCreate(item=item))
         return ticket, self._effects.take()
 

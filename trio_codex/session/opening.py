@@ -27,7 +27,7 @@ from trio_codex.session.session import BUFFER, Session
 from trio_codex.session.shell import Shell
 from trio_codex.session.tool_runner import ToolRunner
 from trio_codex.tool_running import brief, run_sync_for
-from trio_codex.transport import Connector, Target
+from trio_codex.transport import Connector
 from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
 from trio_codex.transport.wiretap import tapped
 
@@ -69,53 +69,47 @@ async def open_realtime_session(
     settings = settings if call_id is None or settings is None else _for_call(settings)
     run_sync = run_sync_for(connect)
     given = await brief(agent, context), settings, _items(history)
+    body = Body()
+    ended: BaseException | None = None
+    services: Services | None = None
     async with open_recorder(record, run_sync) as recorder:
         conversation = Conversation(*given) if recorder is None else recorded(recorder, *given)
         shell = Shell(conversation, _known_model(endpoint, model, call_id))
         shell.check_settings(settings or SessionSettings(), complete=call_id is None)
         try:
-            async with _open(
-                connect, target, shell, ToolRunner(shell, context, run_sync), context, patience
-            ) as session:
-                yield session
+            async with connect(target) as connection, trio.open_nursery() as nursery:
+                tools = ToolRunner(shell, context, run_sync)
+                services = Services(shell, tapped(connection), tools, patience)
+                session = Session(shell, services, tools, shell.feeds.open(None, BUFFER), context)
+                await _begin(shell, services, nursery)
+                host, name = urlsplit(target.url).hostname, session.current_agent.name
+                log.info("session %s is open: agent %r, %s", session.session_id, name, host)
+                del given, target  # the session may be long
+                try:
+                    with body:
+                        yield session
+                finally:
+                    services.leave()  # the nursery waits for it
+            log.info("session %s is left", session.session_id)
+        except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
+            ended = error
         finally:
             if recorder is not None:
                 recorder.end(shell.lost)
+        if (outcome := body.outcome(ended, _failure)) is not None:
+            raise outcome
+        if services is not None and (lost := services.lost_something):
+            raise shell.lost_again(lost)
 
 
-@asynccontextmanager
-async def _open(
-    connect: Connector, target: Target, shell: Shell, tools: ToolRunner, context: Any, patience: float
-) -> AsyncIterator[Session]:
-    """Connect, begin, and end in order."""
-    body = Body()
-    ended: BaseException | None = None
-    services: Services | None = None
-    try:
-        async with connect(target) as connection, trio.open_nursery() as nursery:
-            services = Services(shell, tapped(connection), tools, patience)
-            session = Session(shell, services, tools, shell.feeds.open(None, BUFFER), context)
-            ticket, effects = shell.conversation.open()
-            shell.expect(ticket)
-            nursery.start_soon(services.run, effects, name="session reader")
-            del effects
-            await shell.wait_settled(ticket)
-            await trio.lowlevel.checkpoint_if_cancelled()  # the services may have been cancelled just now, with us
-            services.shield()
-            host, agent = urlsplit(target.url).hostname, session.current_agent
-            log.info("session %s is open: agent %r, %s", session.session_id, agent.name, host)
-            try:
-                with body:
-                    yield session
-            finally:
-                services.leave()  # the nursery waits for it
-        log.info("session %s is left", session.session_id)
-    except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
-        ended = error
-    if (outcome := body.outcome(ended, _failure)) is not None:
-        raise outcome
-    if services is not None and (lost := services.lost_something):
-        raise shell.lost_again(lost)
+async def _begin(shell: Shell, services: Services, nursery: trio.Nursery) -> None:
+    """Send the settings and wait until the server has agreed to them; from then on the services end only when they are left."""
+    ticket, effects = shell.conversation.open()
+    shell.expect(ticket)
+    nursery.start_soon(services.run, effects, name="session reader")
+    await shell.wait_settled(ticket)
+    await trio.lowlevel.checkpoint_if_cancelled()  # the services may have been cancelled just now, with us
+    services.shield()
 
 
 def _for_call(settings: SessionSettings) -> SessionSettings:

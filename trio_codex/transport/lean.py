@@ -54,7 +54,9 @@ class _Connection:
 
     async def __aenter__(self) -> LeanTransport:
         self._wire, frames = await _connected(self._target)
-        return LeanTransport(self._wire, frames, self._target.secrets)
+        secrets = self._target.secrets
+        del self._target  # with its headers and all
+        return LeanTransport(self._wire, frames, secrets)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
