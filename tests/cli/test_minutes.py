@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import pytest
 
 from trio_codex import Agent
@@ -42,6 +45,22 @@ def test_a_turn_is_over_when_everything_is_answered(events: list[SessionEvent], 
     for event in events:
         minutes._note(event)
     assert minutes.turn_over.is_set() is over
+
+
+@pytest.mark.parametrize(
+    ("details", "why"),
+    [
+        ({"type": "incomplete", "reason": "max_output_tokens"}, "max_output_tokens"),
+        ("no more", "no more"),
+        (None, "the server does not say why"),
+    ],
+)
+def test_an_answer_that_is_cut_short_is_said_to_be(details: Any, why: str) -> None:
+    shown = io.StringIO()
+    minutes = Minutes(Console(shown))
+    for event in (ANSWERING, ResponseDoneEvent("response", "incomplete", details, None), ANSWERING, ANSWERED):
+        minutes._note(event)
+    assert shown.getvalue() == f"the answer was cut short ({why})\n"
 
 
 def test_the_figures_count_in_words_and_leave_out_what_nobody_measured() -> None:

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from trio_codex import Agent, Handoff, ServerVAD, Session, SessionSettings, errors, open_realtime_session, tool
-from trio_codex.events import RawModelEvent
+from trio_codex.events import InputTranscriptEvent, RawModelEvent
 from trio_codex.hosted import HostedMcp
 from trio_codex.protocol import ConversationItemCreate, InputAudioBufferCommit, ResponseCreate
 from trio_codex.recording import Recorder, Recording, page, read_recording, replay, timeline
@@ -203,6 +203,21 @@ async def test_the_time_line(tmp_path: Path, autojump_clock: trio.testing.MockCl
     assert weather.end - weather.begin == pytest.approx(0.2)
     assert (answered.who, answered.text, answered.audio_s, answered.heard_s) == ("Greeter", "Hello there.", 0.2, 0.05)
     assert told.tokens == 7
+
+
+async def test_words_that_are_still_being_recognised_stand_there_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    path = tmp_path / "call.jsonl"
+    async with scripted_session(greeter, record=path) as (session, line):
+        with session.subscribe([InputTranscriptEvent]) as heard:
+            for words in ("how is", " the weather"):
+                await line.say(
+                    "conversation.item.input_audio_transcription.delta", item_id="u1", content_index=0, delta=words
+                )
+                await anext(heard)
+    [user] = [moment for moment in timeline(read_recording(path)).moments if moment.kind == "user"]
+    assert user.text == "how is the weather"
 
 
 async def test_a_file_cut_off_in_the_middle_is_read_up_to_there(

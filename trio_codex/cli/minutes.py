@@ -8,7 +8,7 @@ it short; and whoever speaks while it is over, opens it again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import attrs
@@ -90,8 +90,10 @@ class Minutes:
                 self._fail(f"{error.type}: {error.message}")
             case SpeechStartedEvent() | SpeechStoppedEvent():
                 self._note_voice(started=isinstance(event, SpeechStartedEvent))
-            case ResponseDoneEvent(status=status):
+            case ResponseDoneEvent(status=status, status_details=details):
                 self._console.end_of_words()
+                if status == "incomplete":
+                    self._console.line("notice", f"the answer was cut short ({_reason(details)})")
                 more = self._more_to_come and status == "completed"
                 if not (more or self._unanswered or status == "cancelled"):
                     self.turn_over.set()
@@ -158,6 +160,11 @@ class Minutes:
 
 def _count(things: Sized, name: str) -> str:
     return f"{len(things)} {name}{'s' if len(things) != 1 else ''}"
+
+
+def _reason(details: Mapping[str, Any] | str | None) -> str:
+    reason = details.get("reason") if isinstance(details, Mapping) else details
+    return str(reason or "the server does not say why")
 
 
 def _plain(arguments: str) -> Any:

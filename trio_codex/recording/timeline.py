@@ -130,7 +130,7 @@ class _Story:
         moment = self._users.get(event["item_id"])
         if moment is None:
             moment = self._users[event["item_id"]] = self._add(Moment("user", t, who="you", detail="spoken"))
-        moment.text = event["transcript"] if event["final"] else moment.text + event["transcript"]
+        moment.text = event["transcript"]  # all of it so far
         moment.end = moment.end or t
 
     def _agent_start(self, event: Mapping[str, Any], t: float) -> None:
