@@ -231,6 +231,17 @@ def test_ids_are_unique(client: Client) -> None:
     assert error_of(client.send("conversation.item.create", item=item))["param"] == "item.id"
 
 
+def test_what_a_client_calls_its_items_is_no_name_for_others(client: Client) -> None:
+    client.say("x", item={"id": "item_1_0002"})
+    assert [client.say("y"), client.say("z")] == ["item_1_0001", "item_1_0003"]
+    client.append(VOICE_100_MS)
+    (started,) = client.take(client.peer.speech_started(0, 100))
+    assert started["item_id"] == "item_1_0004"
+    item = {"id": "item_1_0004", "type": "message", "role": "user", "content": []}
+    assert error_of(client.send("conversation.item.create", item=item))["param"] == "item.id"
+    assert client.take(client.peer.speech_stopped(100))[1]["item_id"] == "item_1_0004"
+
+
 def test_delete_and_retrieve(client: Client) -> None:
     item_id = client.say("x")
     (retrieved,) = client.send("conversation.item.retrieve", item_id=item_id)

@@ -62,6 +62,23 @@ def test_what_is_understood_or_being_understood_is_not_asked_for_again(client: C
     assert words_of(generate) == ["one"]
 
 
+def test_words_of_an_item_beside_the_conversation_are_not_taken_for_those_of_one_in_it(client: Client) -> None:
+    item = {**message(HEARD), "id": "mine"}
+    client.send("conversation.item.create", item=item)
+    beside = client.respond(conversation="none", input=[item])
+    (finish,) = client.others()
+    assert isinstance(finish, FinishTranscribing)
+    assert finish.item_id != "mine"
+    client.take(client.peer.transcribed(finish.item_id, "beside"))
+    (generate,) = client.others()
+    assert isinstance(generate, Generate)
+    assert (generate.request.response_id, words_of(generate)) == (beside, ["beside"])
+    client.respond()
+    assert client.others() == []
+    client.take(client.peer.transcribed("mine", "in it"))
+    assert [words_of(effect) for effect in client.others()] == [["in it"]]
+
+
 def test_audio_of_others_and_text_are_not_asked_for(client: Client) -> None:
     _, spoken = client.answer()
     text = {"type": "input_text", "text": "x"}

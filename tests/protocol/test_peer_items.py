@@ -128,6 +128,21 @@ def test_calls_are_known_as_long_as_their_item_is_there() -> None:
     assert not items.made_call("c")
 
 
+def test_an_item_that_is_gone_keeps_its_id_until_its_words_have_come() -> None:
+    items = ItemList(kept_audio=ROOM, at_most=10)
+    record = spoken("i1")
+    items.add(record)
+    items.ask_for_words(record)
+    items.remove("i1")
+    assert items.knows("i1")
+    with pytest.raises(Refusal) as caught:
+        items.check_room("i1", None)
+    assert caught.value.param == "item.id"
+    assert items.take_words("i1", "so") is record
+    assert not items.knows("i1")
+    items.check_room("i1", None)
+
+
 def test_of_an_item_that_a_client_sends_the_audio_is_taken_out() -> None:
     """Also where it says that there is none; what nobody knows stays."""
     given = {
@@ -140,7 +155,7 @@ def test_of_an_item_that_a_client_sends_the_audio_is_taken_out() -> None:
             {"type": "input_text", "text": "two"},
         ],
     }
-    record = record_of(structure(given, UserMessage), Ids("1"), AudioFormat.PCMU)
+    record = record_of(structure(given, UserMessage), Ids("1", lambda made: False), AudioFormat.PCMU)
     shown = [
         {"type": "input_audio", "transcript": "one", "mood": "calm", "detail": None},
         {"type": "input_audio"},

@@ -24,6 +24,9 @@ from trio_codex.protocol import (
 )
 
 TEXTS = st.text("ab ", max_size=8)
+PARTS = st.sampled_from([{"type": "input_text", "text": "a"}, {"type": "input_audio", "audio": "AAAA"}])
+IDS = st.sampled_from([None, None, "mine", "item_1_0002", "item_1_0005"])
+"""What a client calls its items: the last two are what the server calls its own."""
 
 
 class Conversation(RuleBasedStateMachine):
@@ -88,6 +91,7 @@ class Conversation(RuleBasedStateMachine):
             case "response.output_text.done":
                 assert self.deltas[event["item_id"], "text"] == event["text"]
             case "conversation.item.added":
+                assert event["item"]["id"] not in self.items
                 previous = event["previous_item_id"]
                 place = 0 if previous is None else self.items.index(previous) + 1
                 self.items.insert(place, event["item"]["id"])
@@ -156,10 +160,10 @@ class Conversation(RuleBasedStateMachine):
     def keep_silent(self) -> None:
         self.take(self.peer.nobody_spoke())
 
-    @rule(data=st.data(), text=TEXTS)
-    def create_item(self, data: st.DataObject, text: str) -> None:
+    @rule(data=st.data(), part=PARTS, item_id=IDS)
+    def create_item(self, data: st.DataObject, part: dict[str, str], item_id: str | None) -> None:
         previous = data.draw(st.sampled_from([None, "root", "nobody", *self.items]))
-        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        item = {"type": "message", "role": "user", "content": [part], **({"id": item_id} if item_id else {})}
         self.send("conversation.item.create", item=item, **({"previous_item_id": previous} if previous else {}))
 
     @rule(data=st.data(), verb=st.sampled_from(["delete", "retrieve"]))
@@ -175,7 +179,18 @@ class Conversation(RuleBasedStateMachine):
         beside=st.booleans(),
         tokens=st.sampled_from(["inf", 4]),
         given=st.sampled_from(
-            [None, [], [{"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": "AAAA"}]}]]
+            [
+                None,
+                [],
+                [
+                    {
+                        "type": "message",
+                        "role": "user",
+                        "content": [{"type": "input_audio", "audio": "AAAA"}],
+                        "id": "mine",
+                    }
+                ],
+            ]
         ),
     )
     def create_response(self, modality: str, beside: bool, tokens: int | str, given: list[Any] | None) -> None:

@@ -88,11 +88,11 @@ class Peer:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         limits = limits or Limits()
-        self._ids = Ids(label)
         self._session = SessionConfig(model=model, session_id=f"sess_{label}", expires_at=expires_at, kind=kind)
         if settings is not None:
             self._session.update(settings, SessionState(voice_heard=False, answering=False))
         self._items = ItemList(kept_audio=limits.kept_audio_bytes, at_most=limits.items)
+        self._ids = Ids(label, self._items.knows)
         self._turns = Turns(self._session, self._items, self._ids, limits)
         self._responses = Responses(self._session, self._items, self._ids, limits)
 
@@ -161,7 +161,7 @@ class Peer:
         return self._turns.clear()
 
     def _create_item(self, event: ConversationItemCreate) -> Iterator[PeerEffect]:
-        self._items.check_room(getattr(event.item, "id", None), event.previous_item_id)
+        self._items.check_room(getattr(event.item, "id", None), event.previous_item_id, announced=self._turns.item_id)
         record = record_of(event.item, self._ids, self._session.input_format)
         if isinstance(record.item, FunctionCallOutput) and not self._items.made_call(record.item.call_id):
             message = f"Tool call ID '{record.item.call_id}' not found in conversation."

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from trio_codex.grammar import Refusal, wrong_value
 from trio_codex.protocol.items import Item, ItemReference, ResponseError, UserMessage
 from trio_codex.protocol.peer_effects import AwaitSpeech, Generate, PeerEffect, StopGenerating
 from trio_codex.protocol.peer_ids import Ids, Limits
-from trio_codex.protocol.peer_items import ItemList, Record, record_of
+from trio_codex.protocol.peer_items import ItemList, OwnItem, Record, record_of
 from trio_codex.protocol.peer_responses import COMPLETED, ActiveResponse, Ending
 from trio_codex.protocol.peer_session import ResponseConfig, SessionConfig, SessionState
 
@@ -144,7 +146,9 @@ class Responses:
     def _seen(self, item: Item, at: int) -> Record:
         path = f"response.input[{at}]"
         if not isinstance(item, ItemReference):
-            return record_of(item, self._ids, self._session.input_format, path=path)
+            # Its words come by its id, which must not be that of an item of the conversation.
+            mine = attrs.evolve(item, id=None) if isinstance(item, OwnItem) else item
+            return record_of(mine, self._ids, self._session.input_format, path=path)
         record = self._items.find(item.id)
         if record is None:
             raise wrong_value(f"{path}.id", f"the item with id '{item.id}' does not exist.")

@@ -4,21 +4,26 @@ same ids."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import attrs
 
 
 class Ids:
-    """Ids such as `item_k3_0007`: a kind, the label of the session, a number."""
+    """Ids such as `item_k3_0007`: a kind, the label of the session, a number. `taken` says what a client has called its own so."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, taken: Callable[[str], bool]) -> None:
         self._label = label
+        self._taken = taken
         self._counts: Counter[str] = Counter()
 
     def new(self, kind: str) -> str:
-        """The next id of a kind."""
-        self._counts[kind] += 1
-        return f"{kind}_{self._label}_{self._counts[kind]:04}"
+        """The next id of a kind that is free."""
+        while True:
+            self._counts[kind] += 1
+            made = f"{kind}_{self._label}_{self._counts[kind]:04}"
+            if not self._taken(made):
+                return made
 
     def event(self) -> str:
         """The id of the next event."""

@@ -117,6 +117,11 @@ class Turns:
         return self._open is not None
 
     @property
+    def item_id(self) -> str | None:
+        """What the turn that is open will be called as an item."""
+        return self._open
+
+    @property
     def lasts_too_long(self) -> bool:
         """Whether somebody has spoken for longer than a turn may last; a turn without a detector is the client's to end."""
         return self.is_open and self._detection is not None and self._buffer.duration_ms >= self._limits.turn_ms

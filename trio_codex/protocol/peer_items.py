@@ -183,9 +183,13 @@ class ItemList:
         """The `previous_item_id` of an event about this item, as keyword arguments."""
         return explicit(previous_item_id=self.previous_of(item_id))
 
-    def check_room(self, item_id: str | None, previous: str | None) -> None:
-        """Refuse what `add` cannot do."""
-        if item_id in self._records:
+    def knows(self, item_id: str) -> bool:
+        """Whether an id is in use: an item that was deleted may still wait for its words."""
+        return item_id in self._records or item_id in self._awaiting_words
+
+    def check_room(self, item_id: str | None, previous: str | None, *, announced: str | None = None) -> None:
+        """Refuse what `add` cannot do. `announced`: the id of an item that is to come."""
+        if item_id is not None and (item_id == announced or self.knows(item_id)):
             raise Refusal("invalid_value", f"Error adding item: an item with id '{item_id}' already exists.", "item.id")
         if previous not in (None, ROOT) and previous not in self._records:
             raise Refusal(
