@@ -124,7 +124,7 @@ class Line:
             self.deliver(everything=True)
 
     def pump(self) -> None:
-        self.now += 1
+        self.now += self.chance.choice((1, 8))
         while piece := self.ledger.piece(self.now):
             self.now += 0.01
             self.say(InputAudioBufferAppend(audio=piece))
@@ -141,6 +141,18 @@ def test_every_utterance_comes_once_and_in_order(utterances: list[tuple[int, int
     spoken = [each for each in line.heard if isinstance(each, SpeechStarted | SpeechStopped)]
     assert all(isinstance(each, SpeechStopped if index % 2 else SpeechStarted) for index, each in enumerate(spoken))
     assert [each.audio_ms for each in spoken] == sorted(each.audio_ms for each in spoken)
+
+
+def test_a_long_turn_survives_two_losses_in_a_row() -> None:
+    """What was silence to one connection is none to the next: it has to say so itself."""
+    ledger = Ledger()
+    for second in range(15):
+        ledger.hear(block(1) * 10)
+        send_all(ledger, second)
+        ledger.receive(started(0))
+    for _ in range(3):
+        assert ledger.reconnected() == 15 * 48_000
+        send_all(ledger, 20)
 
 
 # --- bounds --------------------------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ class Ledger:
         self._committing = False
         self._mute = self._delta_told
         again = self._sent - self._start
-        self._base = self._sent = self._start
+        self._base = self._sent = self._silent = self._start  # what it takes for silence it has to say itself
         return again
 
     def _forget(self) -> None:
