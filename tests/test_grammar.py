@@ -42,7 +42,7 @@ def refusal(rule: Rule, value: Any, path: str = "") -> tuple[str | None, str | N
         (PERSON, {"name": "Leo", "age": -1}, "invalid_value", "age"),
         (PERSON, {"name": "Leo", "height": 2}, "unknown_parameter", "height"),
         (PERSON, [], "invalid_type", None),
-        (each(PERSON, at_most=1), [{"name": "Leo"}] * 2, "invalid_value", None),
+        (each(PERSON, at_least=2), [{"name": "Leo"}], "invalid_value", None),
         (fields(all=each(PERSON)), {"all": [{"name": "Leo"}, {}]}, "missing_required_parameter", "all[1].name"),
         (text(pattern="[a-z]+"), "A", "invalid_value", None),
         (flag, 1, "invalid_type", None),

@@ -108,14 +108,14 @@ def either(plain: Rule, structured: Rule) -> Rule:
     return lambda value, path: (structured if isinstance(value, Mapping) else plain)(value, path)
 
 
-def each(rule: Rule, *, at_most: int | None = None) -> Rule:
-    """A list of what the rule says."""
+def each(rule: Rule, *, at_least: int = 0) -> Rule:
+    """A list of what the rule says, of so many entries at least."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, list):
             raise wrong_type(path, "an array", value)
-        if at_most is not None and len(value) > at_most:
-            raise wrong_value(path, f"array too long. Expected at most {at_most} entries, but got {len(value)}.")
+        if len(value) < at_least:
+            raise wrong_value(path, f"array too short. Expected at least {at_least} entries, but got {len(value)}.")
         for index, entry in enumerate(value):
             rule(entry, f"{path}[{index}]")
 

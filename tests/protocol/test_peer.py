@@ -336,6 +336,18 @@ def test_only_audio_of_the_assistant_can_be_truncated(client: Client) -> None:
     assert error["code"] == "unsupported_content_type"
 
 
+def test_truncation_counts_in_the_format_of_the_answer(client: Client) -> None:
+    client.update(audio={"output": {"format": {"type": "audio/pcmu"}}})
+    response_id = client.respond()
+    item_id = client.take(client.peer.answer_audio(response_id, bytes(8 * 200)))[0]["item"]["id"]
+    client.peer.finish(response_id)
+    wanted = {"item_id": item_id, "content_index": 0}
+    assert error_of(client.send("conversation.item.truncate", **wanted, audio_end_ms=201))["param"] == "audio_end_ms"
+    client.send("conversation.item.truncate", **wanted, audio_end_ms=150)
+    (part,) = client.send("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"]
+    assert len(base64.b64decode(part["audio"])) == 8 * 150
+
+
 def test_an_unfinished_item_can_be_truncated(client: Client) -> None:
     response_id = client.respond()
     added = client.take(client.peer.answer_text(response_id, "One two "))[0]

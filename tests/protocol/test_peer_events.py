@@ -472,6 +472,7 @@ def test_an_answer_with_settings_of_its_own_beside_the_conversation(reader: Read
         "metadata": {"topic": "mood"},
         "max_output_tokens": 7,
     }
+    reader.update(audio={"output": {"speed": 1.2}})
     events = reader.send("response.create", response={**own, "conversation": "none", "input": []})
     expected = begun(conversation_id=None, metadata={"topic": "mood"}, max_output_tokens=7, audio=own["audio"])
     assert events == expected
@@ -484,6 +485,7 @@ def test_an_answer_with_settings_of_its_own_beside_the_conversation(reader: Read
                 tools=tuple(tools),
                 tool_choice={"type": "function", "name": "f"},
                 voice="voice_1",
+                speed=1.2,
                 audio_format=AudioFormat.PCMA,
                 metadata={"topic": "mood"},
             )

@@ -159,6 +159,16 @@ def test_silence_before_a_turn_is_kept_for_a_while() -> None:
     assert client.others() == [StartTranscribing(started["item_id"], SILENCE_100_MS * 3)]
 
 
+def test_a_turn_may_be_longer_than_what_silence_is_kept() -> None:
+    client = Client(limits=Limits(idle_ms=100))
+    client.append(VOICE_100_MS)
+    (started,) = client.take(client.peer.speech_started(0, 100))
+    for _ in range(4):
+        client.append(VOICE_100_MS)
+    client.take(client.peer.speech_stopped(500))
+    assert client.others() == [FinishTranscribing(started["item_id"], VOICE_100_MS * 5)]
+
+
 def test_a_conversation_that_is_full_takes_no_turn() -> None:
     client = Client(limits=Limits(items=1))
     client.update(audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000}}})

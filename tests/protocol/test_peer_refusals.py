@@ -229,7 +229,10 @@ def test_an_event_s_id_may_have_512_characters(client: Client, length: int, told
     """Of an event that is wrong besides, the id is told if it could be one."""
     assert error_of(client.send("conversation.item.delete", event_id="e" * length))["event_id"] == told
     assert error_of(client.send("response.cancel", event_id="e" * length))["event_id"] == "e" * length
-    assert error_of(client.send("conversation.item.delete", event_id=7))["event_id"] is None
+    for kind in ("conversation.item.delete", "dance"):
+        error = error_of(client.send(kind, event_id=7))
+        assert error["event_id"] is None
+        assert "event_id" in error["message"]
     error = error_of(client.send("response.cancel", event_id="e" * 513))
     too_long = "Invalid 'event_id': string too long. Expected at most 512 characters, but got 513."
     assert error == refusal(VALUE, too_long, "event_id", "e" * 513)
@@ -263,6 +266,11 @@ F = {"type": "function", "name": "f"}
             ears(transcription={"model": "gpt-realtime-whisper"}),
             "it must be null with 'gpt-realtime-whisper'.",
             "session.audio.input.turn_detection",
+        ),
+        (
+            ears(transcription={"model": "gpt-transcribe", "languages": []}),
+            "array too short. Expected at least 1 entries, but got 0.",
+            "session.audio.input.transcription.languages",
         ),
         ({"tools": [F, F]}, "there are two tools with the name 'f'.", "session.tools"),
         (

@@ -20,6 +20,7 @@ def read_by(items: list[dict[str, Any]], **response: Any) -> dict[str, Any]:
             client.peer.transcribed(item_id, "twelve chars")
     usage = client.take(client.peer.finish(response_id))[-1]["response"]["usage"]
     details: dict[str, Any] = usage["input_token_details"]
+    assert usage["input_tokens"] == sum(details[kind] for kind in ("text_tokens", "audio_tokens", "image_tokens"))
     del details["cached_tokens"], details["cached_tokens_details"]
     return {kind: tokens for kind, tokens in details.items() if tokens}
 

@@ -135,7 +135,7 @@ class Peer:
         if event_id is not None:
             EVENT_ID(event_id, "event_id")
         orders = self._OBEY if self._session.speaks else self._OBEY_HEARING
-        obey = None if isinstance(event, UnknownEvent) else orders.get(type(event))
+        obey = orders.get(type(event))
         if obey is None:
             supported = ", ".join(f"'{name}'" for name, known in CLIENT_EVENTS.items() if known in orders)
             message = f"Invalid value: '{event.type}'. Supported values are: {supported}."

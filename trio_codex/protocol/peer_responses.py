@@ -276,7 +276,7 @@ class ActiveResponse:
             object="realtime.response",
             status=status,
             status_details=details,
-            output=tuple(record.item for record in self._output) if status != "in_progress" else (),
+            output=tuple(record.item for record in self._output),
             conversation_id=self._conversation_id,
             metadata=config.metadata,
             usage=usage,

@@ -66,7 +66,7 @@ _TRANSCRIPTION = fields(
     model=text(),
     language=text(),
     prompt=text(),
-    languages=each(text()),
+    languages=each(text(), at_least=1),
     keywords=each(text()),
     delay=one_of("minimal", "low", "medium", "high", "xhigh"),
 )

@@ -225,12 +225,11 @@ def _check_tools(config: Mapping[str, Any], path: str, *, choice: bool = True) -
 
 def _merged(current: Any, patch: Any) -> Any:
     """The patch laid over the current value."""
-    if not isinstance(patch, Mapping) or not isinstance(current, Mapping):
-        return _with_defaults(copy.deepcopy(patch))
-    kind = patch.get("type", current.get("type"))
-    if kind != current.get("type"):
-        return _with_defaults(copy.deepcopy(dict(patch)))
-    return {**current, **{name: _merged(current.get(name), value) for name, value in patch.items()}}
+    if isinstance(patch, Mapping) and isinstance(current, Mapping):
+        kind = current.get("type")
+        if patch.get("type", kind) == kind:
+            return {**current, **{name: _merged(current.get(name), value) for name, value in patch.items()}}
+    return _with_defaults(copy.deepcopy(patch))
 
 
 def _with_defaults(value: Any) -> Any:
