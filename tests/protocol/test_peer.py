@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.protocol.client import SILENCE_100_MS, VOICE_100_MS, Client, error_of, kinds
+from trio_codex.audio import AudioFormat
 from trio_codex.grammar import Refusal
 from trio_codex.protocol import (
     AwaitSpeech,
@@ -37,6 +38,7 @@ def test_session_created_comes_first_with_the_whole_effective_session(client: Cl
     session = client.opening[0]["session"]
     assert session["type"] == "realtime"
     assert session["object"] == "realtime.session"
+    assert session["expires_at"] == 0
     assert session["instructions"]
     assert session["tools"] == []
     assert session["output_modalities"] == ["audio"]
@@ -1042,7 +1044,13 @@ def test_it_never_asks_a_silent_user_again(writer: Client) -> None:
 
 
 def test_a_session_may_begin_with_settings_of_its_own() -> None:
-    client = Client(settings={"type": "realtime", "instructions": "Be brief."})
-    assert client.opening[0]["session"]["instructions"] == "Be brief."
+    output = {"format": {"type": "audio/pcmu"}, "voice": "ash", "speed": 1.2}
+    ears = {"format": {"type": "audio/pcma"}, "turn_detection": None}
+    client = Client(
+        settings={"type": "realtime", "instructions": "Be brief.", "audio": {"input": ears, "output": output}}
+    )
+    session = client.opening[0]["session"]
+    assert (session["instructions"], session["audio"]["output"]) == ("Be brief.", output)
+    assert client.others() == [SetDetector(config=None, format=AudioFormat.PCMA, position_ms=0)]
     with pytest.raises(Refusal, match="voice"):
         Client(settings={"type": "realtime", "voice": "alloy"})

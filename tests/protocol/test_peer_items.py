@@ -109,6 +109,16 @@ def test_the_oldest_audio_goes_first_and_no_more_than_needed() -> None:
     assert [record.audio_bytes for record in records] == [40] * 4
 
 
+def test_as_much_audio_is_kept_as_there_is_room() -> None:
+    items = ItemList(kept_audio=ROOM, at_most=10)
+    half, other = spoken("i1", bytes(ROOM // 2)), spoken("i2", bytes(ROOM // 2))
+    items.add(half)
+    items.add(other)
+    assert not half.forgotten
+    items.add(spoken("i3", b"x"))
+    assert (half.forgotten, other.forgotten) == (True, False)
+
+
 def test_what_is_heard_after_the_rest_was_forgotten_is_not_kept() -> None:
     """A piece from the middle would be taken for the whole."""
     items = ItemList(kept_audio=ROOM, at_most=10)

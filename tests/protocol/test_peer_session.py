@@ -44,12 +44,13 @@ def test_an_empty_patch_changes_nothing() -> None:
     assert updated(config, audio={"input": {}, "output": {}}) == before
 
 
-def test_sessions_share_nothing() -> None:
-    one = session()
-    one.json["tools"].append("x")
+@pytest.mark.parametrize("kind", ["realtime", "transcription"])
+def test_sessions_share_nothing(kind: str) -> None:
+    before = copy.deepcopy(session(kind).json)
+    one = session(kind)
     one.json["audio"]["input"]["format"]["rate"] = 1
-    assert session().json["tools"] == []
-    assert session().json["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 24000}
+    one.json["audio"]["input"]["turn_detection"]["threshold"] = 1
+    assert session(kind).json == before
 
 
 def test_a_patch_is_not_kept_itself() -> None:

@@ -42,7 +42,7 @@ from trio_codex.protocol.peer_ids import Ids, Limits
 from trio_codex.protocol.peer_input import Turns
 from trio_codex.protocol.peer_items import ItemList, Record, record_of
 from trio_codex.protocol.peer_rules import EVENT_ID
-from trio_codex.protocol.peer_session import SessionConfig, SessionState
+from trio_codex.protocol.peer_session import SessionConfig
 from trio_codex.protocol.server_events import (
     ConversationCreated,
     ConversationInfo,
@@ -89,12 +89,12 @@ class Peer:
     ) -> None:
         limits = limits or Limits()
         self._session = SessionConfig(model=model, session_id=f"sess_{label}", expires_at=expires_at, kind=kind)
-        if settings is not None:
-            self._session.update(settings, SessionState(voice_heard=False, answering=False))
         self._items = ItemList(kept_audio=limits.kept_audio_bytes, at_most=limits.items)
         self._ids = Ids(label, self._items.knows)
-        self._turns = Turns(self._session, self._items, self._ids, limits)
         self._responses = Responses(self._session, self._items, self._ids, limits)
+        if settings is not None:
+            self._session.update(settings, self._responses.state)
+        self._turns = Turns(self._session, self._items, self._ids, limits)  # hears as the settings say
 
     @property
     def session(self) -> Mapping[str, Any]:

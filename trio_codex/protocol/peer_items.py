@@ -96,7 +96,7 @@ class Record:
         """Nobody heard what comes after; the transcript goes, because nobody knows what it would be."""
         self.truncated = True
         self.audio_bytes = self.format.nbytes(audio_end_ms)
-        self._weigh(min(self.audio_bytes - len(self.audio), 0))
+        self._weigh(self.audio_bytes - len(self.audio))
         del self.audio[self.audio_bytes :]
         self.transcribe(None)
 

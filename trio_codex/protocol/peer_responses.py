@@ -98,7 +98,6 @@ class ActiveResponse:
         self.id: str = ids.new("resp")
         self.config = config
         self.context: tuple[Record, ...] = tuple(context)
-        self.spoke: bool = False
         self._conversation = conversation
         self._conversation_id = conversation_id
         self._ids = ids
@@ -110,6 +109,11 @@ class ActiveResponse:
     def awaits_words(self) -> bool:
         """Whether the recogniser still owes words of the context."""
         return any(record.awaits_words for record in self.context)
+
+    @property
+    def spoke(self) -> bool:
+        """Whether any of it has sounded."""
+        return self._bill.spoken_ms > 0
 
     @property
     def spoken_ms(self) -> int:
@@ -165,7 +169,6 @@ class ActiveResponse:
         message = yield from self._open_message()
         message.record.hear(data)
         self._bill.sound(len(data) / self.config.audio_format.bytes_per_ms)
-        self.spoke = True
         place = self._place(message)
         yield Say(ResponseOutputAudioDelta(event_id=self._ids.event(), delta=data, content_index=0, **place))
 

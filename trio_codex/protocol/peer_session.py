@@ -95,7 +95,7 @@ class SessionConfig:
     `kind` is "realtime", or "transcription" for a session that only writes down what it hears.
     """
 
-    def __init__(self, *, model: str, session_id: str, expires_at: int, kind: str = "realtime") -> None:
+    def __init__(self, *, model: str, session_id: str, expires_at: int, kind: str) -> None:
         self.speaks: bool = kind == "realtime"
         identity = {"id": session_id, "expires_at": expires_at}
         if self.speaks:
