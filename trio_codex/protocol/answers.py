@@ -113,10 +113,11 @@ class Answers:
                     self._cancel(self._running[response_id])
 
     def _create(self, request: Request) -> None:
-        params = request.params or ResponseParams()
-        metadata = dict(params.metadata or {})
-        if len(metadata) < _METADATA_PAIRS:
-            params = attrs.evolve(params, metadata={**metadata, REQUEST_KEY: request.event_id})
+        params, ours = request.params, {REQUEST_KEY: request.event_id}
+        if params is None:
+            params = ResponseParams(metadata=ours)
+        elif len(metadata := params.metadata or {}) < _METADATA_PAIRS:
+            params = attrs.evolve(params, metadata={**metadata, **ours})
         self._effects.send(ResponseCreate(response=params, event_id=request.event_id))
 
     # --- life of a response ----------------------------------------------------------------------------------------

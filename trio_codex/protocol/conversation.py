@@ -103,9 +103,8 @@ class Conversation:
     def send_message(self, content: Iterable[ContentPart], *, respond: bool = True) -> tuple[str, list[Effect]]:
         """Say something in writing; gives the new item's id. What UTF-8 cannot say (halves of surrogate pairs) is replaced by "?"."""
         item_id = self._effects.new_id("item")
-        parts = (attrs.evolve(part, text=sendable(part.text)) if part.text else part for part in content)
-        item = UserMessage(id=item_id, content=tuple(parts))
-        self._effects.send(client.ConversationItemCreate(item=item))
+        item = UserMessage(id=item_id, content=tuple(map(_sendable, content)))
+        self._effects.send(client.ConversationItemCreate(item=item, event_id=self._effects.new_id("event")))
         if respond:
             self._answers.want(Cause.MESSAGE)
         return item_id, self._effects.take()
@@ -414,3 +413,8 @@ class Conversation:
         server.ResponseDone: _response_done,
         server.Error: _server_error,
     }
+
+
+def _sendable(part: ContentPart) -> ContentPart:
+    text = part.text
+    return part if not text or text.isascii() else attrs.evolve(part, text=sendable(text))
