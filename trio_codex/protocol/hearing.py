@@ -80,5 +80,7 @@ class Hearing:
 
 def format_of(wire: MediaFormat) -> AudioFormat:
     """The audio format that the server names; an unknown one counts as PCM."""
-    known = {audio_format.value: audio_format for audio_format in AudioFormat}
-    return known.get(wire.type or "", AudioFormat.PCM16)
+    return _FORMATS.get(wire.type or "", AudioFormat.PCM16)
+
+
+_FORMATS: Final = {audio_format.value: audio_format for audio_format in AudioFormat}

@@ -19,7 +19,7 @@ from trio_codex.body import Body
 from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConfigurationError, InternalError, RemoteProtocolError, TrioCodexError
 from trio_codex.events import HistoryItem
-from trio_codex.protocol import Conversation, Item, SessionSettings, structure
+from trio_codex.protocol import Conversation, Item, SessionSettings, StartTimer, structure
 from trio_codex.recording import Recording, open_recorder, recorded
 from trio_codex.session.diary import log
 from trio_codex.session.services import Services
@@ -106,8 +106,15 @@ async def _begin(shell: Shell, services: Services, nursery: trio.Nursery) -> Non
     """Send the settings and wait until the server has agreed to them; from then on the services end only when they are left."""
     ticket, effects = shell.conversation.open()
     shell.expect(ticket)
+    timer = next(effect for effect in effects if isinstance(effect, StartTimer))
+    effects.remove(timer)  # whoever waits keeps the time as well: a task for it takes 0.1 ms
     nursery.start_soon(services.run, effects, name="session reader")
-    await shell.wait_settled(ticket)
+    with trio.move_on_after(timer.seconds) as limit:
+        await shell.wait_settled(ticket)
+    if limit.cancelled_caught:
+        shell.expect(ticket)
+        shell.perform(shell.conversation.timed_out(ticket))
+        await shell.wait_settled(ticket)
     await trio.lowlevel.checkpoint_if_cancelled()  # the services may have been cancelled just now, with us
     services.shield()
 
