@@ -8,7 +8,6 @@ it. Out-of-band responses run beside the floor: they are seen by who asked for t
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
@@ -69,7 +68,7 @@ class Answers:
         self._history = history
         self._floor = Floor()
         self._running: dict[str, Running] = {}
-        self._late: OrderedDict[str, Running] = OrderedDict()
+        self._late: dict[str, Running] = {}  # the oldest first
         self._beside: dict[str, Request] = {}  # out-of-band requests on their way
         self._echoes = False  # the server repeats metadata, as the API says it does
         self._names = False  # the server has said which event of ours it refused
@@ -189,7 +188,7 @@ class Answers:
         if running.id:
             self._late[running.id] = running
             if len(self._late) > _LATE:
-                self._late.popitem(last=False)
+                del self._late[next(iter(self._late))]
         said = running.said
         if running.guarded is None:
             running.said = Said()

@@ -8,7 +8,7 @@ from a counter. Every public method that changes something gives the effects of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -52,6 +52,9 @@ from trio_codex.protocol.updates import Purpose, Update, Updates
 from trio_codex.protocol.wire import UnknownEvent
 from trio_codex.tools import sendable
 
+_NO_USAGE: Final = Usage()
+_NO_SETTINGS: Final = SessionSettings()
+
 
 class Conversation:
     """One conversation between a user and an agent, seen from the client. See the module for the rules of use."""
@@ -60,9 +63,9 @@ class Conversation:
         self, briefing: Briefing, settings: SessionSettings | None = None, history: Iterable[Item] = ()
     ) -> None:
         self.session_id: str | None = None
-        self.usage: Usage = Usage()
+        self.usage: Usage = _NO_USAGE
         self.expired: bool = False
-        self._settings = settings or SessionSettings()
+        self._settings = settings or _NO_SETTINGS
         self._opening_items: tuple[Item, ...] = tuple(history)
         self._effects = Effects()
         self._chronicle = Chronicle(self._effects)

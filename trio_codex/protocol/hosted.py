@@ -9,7 +9,6 @@ the conversation tell of the past.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -65,8 +64,8 @@ class HostedCalls:
         self._answers = answers
         self._batches = calls
         self._calls: dict[str, _Call] = {}  # under each of its ids
-        self._ended: OrderedDict[str, bool] = OrderedDict()
-        self._announced: OrderedDict[str, McpCall] = OrderedDict()  # calls that no response has told of yet
+        self._ended: dict[str, bool] = {}
+        self._announced: dict[str, McpCall] = {}  # calls that no response has told of yet
         self._descriptions: dict[tuple[str, str], str] = {}  # by server and tool
 
     def receive(self, event: server.ServerEvent) -> None:
@@ -262,7 +261,7 @@ def _message(error: Any) -> str:
     return str(message or "the call failed")
 
 
-def _remember(memory: OrderedDict[str, T], key: str, value: T) -> None:
+def _remember(memory: dict[str, T], key: str, value: T) -> None:
     memory[key] = value
     if len(memory) > _REMEMBERED:
-        memory.popitem(last=False)
+        del memory[next(iter(memory))]

@@ -117,6 +117,9 @@ class Recorder:
         self._file.flush()
 
 
+_NOTHING: Final = nullcontext()
+
+
 def open_recorder(
     record: str | os.PathLike[str] | Recording | None, run_sync: RunSync | None = None
 ) -> AbstractAsyncContextManager[Recorder | None]:
@@ -126,7 +129,7 @@ def open_recorder(
     when the file cannot be made.
     """
     if record is None:
-        return nullcontext()
+        return _NOTHING
     return _open_recorder(record if isinstance(record, Recording) else Recording(record), run_sync or _in_thread)
 
 

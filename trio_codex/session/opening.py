@@ -27,7 +27,7 @@ from trio_codex.session.session import BUFFER, Session
 from trio_codex.session.shell import Shell
 from trio_codex.session.tool_runner import ToolRunner
 from trio_codex.tool_running import brief, run_sync_for
-from trio_codex.transport import Connector
+from trio_codex.transport import Connector, Target
 from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
 from trio_codex.transport.wiretap import tapped
 
@@ -82,8 +82,7 @@ async def open_realtime_session(
                 services = Services(shell, tapped(connection), tools, patience)
                 session = Session(shell, services, tools, shell.feeds.open(None, BUFFER), context)
                 await _begin(shell, services, nursery)
-                host, name = urlsplit(target.url).hostname, session.current_agent.name
-                log.info("session %s is open: agent %r, %s", session.session_id, name, host)
+                _log_open(session, target)
                 del given, target  # the session may be long
                 try:
                     with body:
@@ -117,6 +116,11 @@ async def _begin(shell: Shell, services: Services, nursery: trio.Nursery) -> Non
         await shell.wait_settled(ticket)
     await trio.lowlevel.checkpoint_if_cancelled()  # the services may have been cancelled just now, with us
     services.shield()
+
+
+def _log_open(session: Session, target: Target) -> None:
+    host, agent = urlsplit(target.url).hostname, session.current_agent
+    log.info("session %s is open: agent %r, %s", session.session_id, agent.name, host)
 
 
 def _for_call(settings: SessionSettings) -> SessionSettings:

@@ -198,19 +198,20 @@ class Services:
     def start_timer(self, name: str, seconds: float) -> None:
         """Tell the core when so much time has passed."""
         if self._nursery is not None:
-            self._timers[name] = trio.CancelScope()
-            self._nursery.start_soon(self._timer, name, seconds, name="timer")
+            self._timers[name] = timer = trio.CancelScope(deadline=trio.current_time() + seconds)
+            self._nursery.start_soon(self._timer, name, timer, name="timer")
 
     def stop_timer(self, name: str) -> None:
         """What it was for has come, if there is such a timer."""
-        if scope := self._timers.get(name):
-            scope.cancel(reason="what it was for has come")
+        if timer := self._timers.pop(name, None):
+            timer.cancel(reason="what it was for has come")
 
-    async def _timer(self, name: str, seconds: float) -> None:
-        with self._timers[name]:
-            await trio.sleep(seconds)
+    async def _timer(self, name: str, timer: trio.CancelScope) -> None:
+        with timer:
+            await trio.sleep_forever()
+        if self._timers.get(name) is timer:  # nobody has stopped it
+            del self._timers[name]
             self._shell.perform(self._shell.conversation.timed_out(name))
-        del self._timers[name]
 
 
 async def _let_it_be_heard() -> None:

@@ -56,7 +56,6 @@ class Session:
         self._tools = tools
         self._stream = stream
         self._context = context
-        self.playback: PlaybackReports = PlaybackReports(shell.conversation.played)
 
     @property
     def _conversation(self) -> Conversation:
@@ -88,6 +87,11 @@ class Session:
     def audio(self) -> Speaker:
         """What should sound now: `async for pcm in session.audio`, in whole samples; emptied at once when the user cuts in."""
         return self._shell.speaker
+
+    @property
+    def playback(self) -> PlaybackReports:
+        """Where a sink says what was really heard."""
+        return PlaybackReports(self._conversation.played)
 
     # --- events ----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ the text for the model, are `tool_running`'s.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import trio
@@ -44,12 +44,22 @@ class ToolRunner:
     def __init__(self, shell: Shell, context: Any, run_sync: RunSync | None) -> None:
         self._shell = shell
         shell.user_tasks = self
-        self.approvals: Approvals = Approvals(self._ask)
-        self._bench = ToolBench(context, self.approvals, run_sync, self._think)
+        self._context = context
+        self._run_sync = run_sync
         self._nursery: trio.Nursery | None = None  # None: no call may begin
         self._running: list[trio.CancelScope] = []
         self._calls: dict[str, trio.CancelScope] = {}  # those of them that can be cancelled one by one
         self._patient: Waiters = []  # who waits until none runs
+
+    @cached_property
+    def _bench(self) -> ToolBench:
+        """For the first call, which many sessions never make."""
+        return ToolBench(self._context, Approvals(self._ask), self._run_sync, self._think)
+
+    @property
+    def approvals(self) -> Approvals:
+        """The calls that wait for approval."""
+        return self._bench.approvals
 
     def begin(self, nursery: trio.Nursery) -> None:
         """From now on calls run, in this nursery."""
@@ -131,7 +141,7 @@ class ToolRunner:
 
     async def _prepare(self, call: ToolCall) -> None:
         conversation = self._shell.conversation
-        prepared = await prepare_handoff(call, self._bench.context, self._shell.check_agent)
+        prepared = await prepare_handoff(call, self._context, self._shell.check_agent)
         if isinstance(prepared, str):
             self._report(lambda: conversation.handoff_failed(call.call_id, prepared))
         else:
@@ -139,7 +149,7 @@ class ToolRunner:
 
     async def _check(self, check: StartCheck) -> None:
         conversation = self._shell.conversation
-        verdict = await judge(check.guardrail, check.text, self._bench.context, check.agent)
+        verdict = await judge(check.guardrail, check.text, self._context, check.agent)
         if isinstance(verdict, NoVerdict):
             self._report(lambda: conversation.check_failed(check.check_id, verdict.reason, trio.current_time()))
         else:
