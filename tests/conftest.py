@@ -69,6 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
     vars(scheduler)["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """No backslashes in the names of tests: pytest doubles them when it runs again in the same process, as mutation testing does."""
+    return ascii(val).replace("\\", "/") if isinstance(val, str | bytes) and "\\" in ascii(val) else None
+
+
 def _module(name: str) -> ModuleType:
     """A module beside this one; the tests are no package."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))

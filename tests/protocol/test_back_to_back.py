@@ -147,7 +147,7 @@ class Bench:
         for _ in range(200):
             self.carry()
             if self.tools:
-                self.perform(self.conversation.tool_ended(self.tools.pop(), "42"))
+                self.perform(self.conversation.tool_ended(self.tools.pop(), "42", respond=True))
             elif self.handoffs:
                 self.perform(self.conversation.handoff_prepared(self.handoffs.pop(), brief(support)))
             elif self.unrecognised:
@@ -199,7 +199,7 @@ def test_a_tool_and_a_handoff() -> None:
     bench.obey(bench.peer.answer_call(bench.generating[0], "get_weather", '{"city":"Paris"}'))
     bench.finish()
     bench.carry()
-    bench.perform(bench.conversation.tool_ended(bench.tools.pop(), "Sunny"))
+    bench.perform(bench.conversation.tool_ended(bench.tools.pop(), "Sunny", respond=True))
     bench.carry()
     bench.obey(bench.peer.answer_call(bench.generating[0], "transfer_to_techsupport", "{}"))
     bench.finish()

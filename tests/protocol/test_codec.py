@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from trio_codex import protocol
 from trio_codex.errors import LocalProtocolError, RemoteProtocolError
@@ -129,47 +129,87 @@ def test_numbers_and_text_of_any_size_are_kept(unknown: dict[str, Any], indent: 
 
 
 @pytest.mark.parametrize(
-    ("frame", "path"),
+    ("frame", "reason", "path"),
     [
-        (b"\xff\xfe", "$"),
-        ("", "$"),
-        ("hello", "$"),
-        ("null", "$"),
-        ("[]", "$"),
-        ('"text"', "$"),
-        ("\ufeff{}", "$"),
-        ('{"type":"x"', "$"),
-        ('{"type":"x"} {}', "$"),
-        ('{"type":"x",}', "$"),
-        ('{"type":"a\nb"}', "$"),
-        ('{"type":"x","n":NaN}', "$"),
-        ('{"type":"x","n":-Infinity}', "$"),
-        ('{"type":"x","n":1e999}', "$"),
-        ('{"type":"x","n":' + "9" * 5000 + "}", "$"),
-        ("{}", "$.type"),
-        ('{"type":null}', "$.type"),
-        ('{"type":7}', "$.type"),
-        ('{"type":["error"]}', "$.type"),
-        ('{"type":"error","event_id":"e","error":[]}', "$.error"),
-        ('{"type":"error","event_id":"e","error":{"type":"t"}}', "$.error.message"),
-        ('{"type":"response.done","event_id":"e","response":{"status":5}}', "$.response.status"),
-        ('{"type":"response.done","event_id":"e","response":{"output":[{"type":"function_call"}]}}', "$.response.output[0].name"),
-        ('{"type":"response.done","event_id":"e","response":{"metadata":{"a b":1}}}', "$.response.metadata['a b']"),
-        ('{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":true}}}', "$.response.usage.total_tokens"),
-        ('{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":5.5}}}', "$.response.usage.total_tokens"),
-        ('{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":"5"}}}', "$.response.usage.total_tokens"),
-        ('{"type":"response.done","event_id":"e","response":{"output_modalities":["text",7]}}', "$.response.output_modalities[1]"),
-        ('{"type":"session.created","event_id":"e","session":{"type":5}}', "$.session.type"),
-        ('{"type":"session.created","event_id":"e","session":{"type":"realtime","include":"x"}}', "$.session.include"),
-        ('{"type":"session.update","session":{"type":"realtime","parallel_tool_calls":1}}', "$.session.parallel_tool_calls"),
+        (b"\xff\xfe", "not UTF-8", "$"),
+        ('{"type":"x"}'.encode("utf-16"), "not UTF-8", "$"),
+        ("", "not JSON", "$"),
+        ("hello", "not JSON", "$"),
+        ("null", "expected an object, got null", "$"),
+        ("[]", "expected an object, got an array", "$"),
+        ('"text"', "expected an object, got a string", "$"),
+        ("\ufeff{}", "not JSON", "$"),
+        ('{"type":"x"', "not JSON", "$"),
+        ('{"type":"x"} {}', "not JSON", "$"),
+        ('{"type":"x",}', "not JSON", "$"),
+        ('{"type":"a\nb"}', "not JSON", "$"),
+        ('{"type":"x","n":NaN}', "NaN is not JSON", "$"),
+        ('{"type":"x","n":-Infinity}', "-Infinity is not JSON", "$"),
+        ('{"type":"x","n":1e999}', "a number is out of range", "$"),
+        ('{"type":"x","n":' + "9" * 5000 + "}", "not JSON", "$"),
+        ("{}", "required field missing", "$.type"),
+        ('{"type":null}', "expected a string, got null", "$.type"),
+        ('{"type":7}', "expected a string, got an integer", "$.type"),
+        ('{"type":["error"]}', "expected a string, got an array", "$.type"),
+        ('{"type":"error","event_id":"e","error":[]}', "expected an object, got an array", "$.error"),
+        ('{"type":"error","event_id":"e","error":{"type":"t"}}', "required field missing", "$.error.message"),
+        (
+            '{"type":"response.done","event_id":"e","response":{"status":5}}',
+            "expected a string, got an integer",
+            "$.response.status",
+        ),
+        (
+            '{"type":"response.done","event_id":"e","response":{"output":[{"type":"function_call"}]}}',
+            "required field missing",
+            "$.response.output[0].name",
+        ),
+        (
+            '{"type":"response.done","event_id":"e","response":{"metadata":{"a b":1}}}',
+            "expected a string, got an integer",
+            "$.response.metadata['a b']",
+        ),
+        (
+            '{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":true}}}',
+            "expected an integer, got a boolean",
+            "$.response.usage.total_tokens",
+        ),
+        (
+            '{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":5.5}}}',
+            "expected an integer, got a number",
+            "$.response.usage.total_tokens",
+        ),
+        (
+            '{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":"5"}}}',
+            "expected an integer, got a string",
+            "$.response.usage.total_tokens",
+        ),
+        (
+            '{"type":"response.done","event_id":"e","response":{"output_modalities":["text",7]}}',
+            "expected a string, got an integer",
+            "$.response.output_modalities[1]",
+        ),
+        (
+            '{"type":"session.created","event_id":"e","session":{"type":5}}',
+            "expected a string, got an integer",
+            "$.session.type",
+        ),
+        (
+            '{"type":"session.created","event_id":"e","session":{"type":"realtime","include":"x"}}',
+            "expected an array, got a string",
+            "$.session.include",
+        ),
+        (
+            '{"type":"session.update","session":{"type":"realtime","parallel_tool_calls":1}}',
+            "expected a boolean, got an integer",
+            "$.session.parallel_tool_calls",
+        ),
     ],
-)  # fmt: skip
-def test_a_bad_frame_is_refused_with_the_path(frame: str | bytes, path: str) -> None:
+)
+def test_a_bad_frame_is_refused_with_the_path(frame: str | bytes, reason: str, path: str) -> None:
     decode: Any = decode_client_event if "session.update" in str(frame) else decode_server_event
     with pytest.raises(RemoteProtocolError) as caught:
         decode(frame)
-    assert caught.value.path == path
-    assert str(caught.value).endswith(f" @ {path}")
+    assert (str(caught.value), caught.value.path) == (f"{reason} @ {path}", path)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +229,9 @@ def test_what_the_peer_said_is_not_in_the_error() -> None:
     assert caught.value.__cause__ is None
 
 
+TOO_DEEP = r"^(not JSON|nested too deeply|required field missing|expected an object, got an array) @ "
+
+
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
 @pytest.mark.parametrize("prefix", ["", '{"type":"x","a":', '{"type":"session.created","event_id":"e","session":'])
 def test_deep_nesting_is_refused_at_once(opening: str, prefix: str) -> None:
@@ -196,7 +239,7 @@ def test_deep_nesting_is_refused_at_once(opening: str, prefix: str) -> None:
     for depth in (MAX_DEPTH, 990, 200_000):
         frame = prefix + opening * depth + "0" + closing * depth + ("}" if prefix else "")
         for text in (frame, frame.removesuffix("}").removesuffix("]")):
-            with pytest.raises(RemoteProtocolError):
+            with pytest.raises(RemoteProtocolError, match=TOO_DEEP):
                 decode_server_event(text)
 
 
@@ -216,6 +259,7 @@ def test_nesting_up_to_the_limit_is_kept() -> None:
         '{"older":1,"tag":"x","role":"user"}',
         '{"":0,"\\u0000":"\\u0000"}',
         '{"a":18446744073709551615,"b":18446744073709551616,"c":-9223372036854775808,"d":-9223372036854775809}',
+        '{"a":-9223372036854775809}',
         '{"a":[1e300,-1e300,1e-320,0.1,-0.0,123456789012345678901234567890]}',
         '{"a":"\\ud800","b":"\\udc00\\ud800","\\ud83d":1,"c":"\\ud83d\\ude00"}',
         '{"a":' + "9" * 4000 + "}",
@@ -252,6 +296,8 @@ def test_of_a_repeated_key_the_last_counts() -> None:
 def test_bytes_and_text_are_the_same_frame(decode: Any, encode_event: Any) -> None:
     text = '{"type":"x","text":"é\U0001f600"}'
     assert decode(text.encode()) == decode(text) == decode(bytearray(text.encode()))
+    large = text.replace('"é', f'{10**30},"more":"é')
+    assert decode(large.encode()) == decode(large) == decode(bytearray(large.encode()))
 
 
 def test_explicit_nulls_and_absent_fields_stay_apart() -> None:
@@ -298,18 +344,31 @@ TWICE |= {"a": TWICE, "b": TWICE}
 
 
 @pytest.mark.parametrize(
-    "unsayable",
-    [math.nan, [math.inf], {1: 2}, {"a": b"bytes"}, {1, 2}, object(), protocol.ResponseCancel(), TWICE, OrderedDict(a=math.nan), 10**5000],
-    ids=lambda value: type(value).__name__,
-)  # fmt: skip
-def test_what_json_cannot_say_is_refused(unsayable: Any) -> None:
+    ("unsayable", "reason"),
+    [
+        (math.nan, "not JSON: nan"),
+        ([math.inf], "not JSON: inf"),
+        ([[math.nan], []], "not JSON: nan"),
+        ({1: 2}, "the keys of an object have to be strings"),
+        ({"a": b"bytes"}, "not JSON: bytes"),
+        ({1, 2}, "not JSON: set"),
+        (object(), "not JSON: object"),
+        (protocol.ResponseCancel(), "not JSON: ResponseCancel"),
+        (TWICE, "nested too deeply"),
+        (OrderedDict(a=math.nan), "not JSON: nan"),
+        (10**5000, "cannot be written as JSON"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_json_cannot_say_is_refused(unsayable: Any, reason: str) -> None:
     for event in (
         protocol.ResponseCancel(extra={"x": unsayable}),
         protocol.UnknownEvent(type="x", body={"x": unsayable}),
         protocol.SessionUpdate(session=protocol.RealtimeSession(tools=({"name": unsayable},))),
     ):
-        with pytest.raises(LocalProtocolError):
+        with pytest.raises(LocalProtocolError) as caught:
             encode_client_event(event)
+        assert str(caught.value) == f"{reason} @ $"
 
 
 @pytest.mark.parametrize(
@@ -331,19 +390,36 @@ def test_what_does_not_fit_its_field_is_refused(event: Any, path: str) -> None:
     assert str(caught.value).endswith(f" @ {path}")
 
 
+def test_each_side_sends_its_own_events() -> None:
+    for encode_event, event in (
+        (encode_client_event, protocol.InputAudioBufferCleared(event_id="e")),
+        (encode_server_event, protocol.InputAudioBufferClear()),
+    ):
+        with pytest.raises(LocalProtocolError) as caught:
+            encode_event(event)  # type: ignore[operator]
+        assert str(caught.value) == f"{type(event).__name__} is not an event that this side sends"
+
+
 def test_subclasses_of_json_types_and_sequences_can_be_said() -> None:
     tools = [OrderedDict(name="f", enum=("a", "b"))]
     event = protocol.ResponseCreate(response=protocol.ResponseParams(tools=tools))  # type: ignore[arg-type]
-    assert json.loads(encode_client_event(event))["response"]["tools"] == [{"name": "f", "enum": ["a", "b"]}]
+    frame = '{"type":"response.create","response":{"tools":[{"name":"f","enum":["a","b"]}]}}'
+    assert encode_client_event(event) == frame
 
 
 def test_structure_and_unstructure_report_their_own_side() -> None:
     with pytest.raises(RemoteProtocolError, match=r"expected a string, got null @ \$\.id"):
         structure({"id": None}, protocol.VoiceId)
-    with pytest.raises(LocalProtocolError, match=r"@ \$\.id"):
-        unstructure(protocol.VoiceId(id=None))  # type: ignore[arg-type]
+    with pytest.raises(RemoteProtocolError, match=r"expected a string, got an array @ \$\.id"):
+        structure({"id": []}, protocol.VoiceId)
+    with pytest.raises(LocalProtocolError, match=r"expected a string, got set @ \$\.id"):
+        unstructure(protocol.VoiceId(id={1}))  # type: ignore[arg-type]
 
 
+@example(b"\0\1", "event_1", {})
+@example(b"", "a word", {})
+@example(b"", "\N{MICRO SIGN}", {})
+@example(b"", None, {"more": 1})
 @given(
     st.binary(max_size=64),
     st.none() | st.text(),

@@ -33,6 +33,7 @@ from trio_codex.protocol import (
 
 def test_opening_sends_the_settings_without_waiting_for_the_server() -> None:
     driver = Driver(opened=False)
+    assert driver.conversation.session_id is None
     ticket, effects = driver.conversation.open()
     step = driver.verb(effects)
     assert step.types == ["session.update"]
@@ -45,6 +46,8 @@ def test_opening_sends_the_settings_without_waiting_for_the_server() -> None:
     (settled,) = driver.server("session.updated", session={"type": "realtime"}).settled
     assert (settled.ticket, settled.error) == (ticket, None)
     assert driver.conversation.session_id == "sess_7"
+    driver.updated()
+    assert driver.conversation.session_id == "sess_1"
 
 
 def test_opening_sends_the_items_to_start_with() -> None:
@@ -508,7 +511,8 @@ def test_an_answer_is_told_from_start_to_end() -> None:
     done = driver.done("r1", usage={"total_tokens": 3, "input_tokens": 1, "output_tokens": 2})
     assert done.told == ["history_updated", "usage", "response_done", "agent_end"]
     assert done.only(AgentEndEvent).agent is greeter
-    assert done.only(ResponseDoneEvent).status == "completed"
+    ended = done.only(ResponseDoneEvent)
+    assert (ended.status, ended.usage) == ("completed", done.only(UsageEvent).usage)
 
 
 def test_the_end_of_a_failed_answer_is_told_in_order() -> None:
@@ -592,7 +596,7 @@ def test_a_truncation_that_the_server_does_not_like_is_no_error() -> None:
 
 def test_a_frame_that_is_not_the_protocol_is_told() -> None:
     driver = Driver()
-    step = driver.verb(driver.conversation.bad_frame(RemoteProtocolError("not JSON")))
+    step = driver.verb(driver.conversation.bad_frame(RemoteProtocolError("not JSON"), "{"))
     assert step.only(ErrorEvent).error.type == "protocol_error"
 
 

@@ -305,7 +305,7 @@ class Talk(RuleBasedStateMachine):
         for _ in range(200):
             self.deliver_everything()
             if self.tools:
-                self.perform(self.conversation.tool_ended(self.tools.pop(), "42"))
+                self.perform(self.conversation.tool_ended(self.tools.pop(), "42", respond=True))
             elif self.handoffs:
                 self.perform(self.conversation.handoff_prepared(self.handoffs.pop(), brief(support)))
             elif self.answers():

@@ -103,6 +103,16 @@ def test_a_raw_commit_asks_for_nothing() -> None:
     driver = Driver()
     driver.hear(200)
     assert driver.raw(type=COMMIT).types == [COMMIT]
+    with pytest.raises(LocalProtocolError, match="only 0 ms"):
+        driver.hear(0, commit=True)
+
+
+def test_a_raw_commit_asks_for_nothing_though_the_server_detects_turns() -> None:
+    driver = Driver(detection=VAD)
+    driver.raw(type=COMMIT)
+    assert driver.committed("u1").types == []
+    driver.hear(200, commit=True)
+    assert driver.committed("u2").types == ["response.create"]
 
 
 def test_ms_follow_from_the_input_format() -> None:
@@ -169,13 +179,48 @@ def test_the_answer_is_ours_when_the_server_could_not_give_it() -> None:
     assert driver.done("r1").types == ["response.create"]
 
 
-def test_a_commit_and_a_message_beside_it_are_answered_by_one_response() -> None:
-    driver = Driver(detection=VAD)
-    driver.hear(500, commit=True)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_commit_and_a_message_beside_it_are_answered_by_one_response(late: bool) -> None:
+    driver = Driver(detection={**VAD, "create_response": False})
+    if late:
+        driver.started("u1")
+        driver.stopped("u1")
+    commit = driver.hear(500, commit=True).frame(COMMIT)
+    if late:
+        driver.committed("u1")
     assert driver.message().types == ["conversation.item.create", "response.create"]
-    driver.committed("u1")
+    driver.refused(commit["event_id"], EMPTY) if late else driver.committed("u1")
     driver.created("r1")
     assert driver.done("r1").types == []
+
+
+def test_an_answer_to_a_message_is_none_to_a_turn_that_was_committed_after_it() -> None:
+    driver = Driver(detection=VAD)
+    driver.message()
+    driver.hear(500, commit=True)
+    driver.created("r1")
+    driver.committed("u1")
+    assert driver.done("r1").types == ["response.create"]
+
+
+def test_a_turn_that_somebody_else_answers_is_not_asked_for_again() -> None:
+    driver = Driver().answering("r1")
+    driver.hear(200, commit=True)
+    driver.created("theirs", ours=False)
+    assert driver.done("theirs").types == []
+
+
+def test_an_answer_to_a_late_commit_is_not_wanted_once_somebody_else_has_given_it() -> None:
+    driver = Driver(detection={**VAD, "create_response": False}).answering("r0")
+    driver.done("r0")
+    driver.started("u1")
+    driver.stopped("u1")
+    commit = driver.hear(500, commit=True).frame(COMMIT)
+    driver.committed("u1")
+    assert driver.refused(commit["event_id"], EMPTY).types == ["response.create"]
+    driver.created("theirs", ours=False)
+    driver.done("theirs")
+    assert driver.created("r1").types == ["response.cancel"]
 
 
 def test_a_turn_that_waits_behind_a_withdrawn_request_gets_its_own_answer() -> None:
@@ -345,6 +390,17 @@ def test_every_item_that_has_not_sounded_is_truncated_the_later_ones_at_0() -> N
     driver.now = 1.5
     cut = [(frame["item_id"], frame["audio_end_ms"]) for frame in driver.started().sent]
     assert cut == [("n", 500), ("o", 0)]
+
+
+def test_how_much_was_heard_follows_from_the_output_format() -> None:
+    driver = Driver()
+    output = {"format": {"type": "audio/pcmu"}}
+    driver.server("session.updated", session={"type": "realtime", "audio": {"output": output}})
+    driver.answering("r1")
+    driver.item("m", status="in_progress")
+    driver.sounded("r1", "m", 100)  # that many bytes are 600 ms of it
+    driver.now = 0.5
+    assert driver.interrupt().frame("conversation.item.truncate")["audio_end_ms"] == 500
 
 
 def test_an_answer_without_audio_is_not_truncated() -> None:
@@ -569,15 +625,25 @@ def test_whole_words_are_kept_though_nobody_knows_their_answer(kind: str, part: 
     assert [(part.type, part.text) for part in driver.conversation.history[0].content] == [(part, "Hello")]
 
 
-def test_whoever_asked_gets_the_words_as_they_are_told_whole() -> None:
+@pytest.mark.parametrize("spoken", [True, False])
+@pytest.mark.parametrize("beside", [True, False])
+def test_whoever_asked_gets_the_words_as_they_are_told_whole(spoken: bool, beside: bool) -> None:
+    """Of an answer beside the conversation nobody else hears, though another one runs."""
+    kind, field = ("output_audio_transcript", "transcript") if spoken else ("output_text", "text")
     driver = Driver()
-    driver.ask()
-    driver.created("r1")
-    driver.said("r1", "m", "Helo")
-    place = {"response_id": "r1", "item_id": "m", "output_index": 0, "content_index": 0}
-    driver.server("response.output_audio_transcript.done", **place, transcript="Hello")
-    (settled,) = driver.done("r1").settled
+    if beside:
+        driver.answering("r1")
+    asked = driver.conversation.respond(ResponseParams(conversation="none") if beside else None, ask=True)
+    driver.verb(asked[1])
+    conversation = None if beside else "conv_1"
+    driver.created("r2", conversation=conversation)
+    place = {"response_id": "r2", "item_id": "m", "output_index": 0, "content_index": 0}
+    driver.server(f"response.{kind}.delta", **place, delta="Helo")
+    driver.server(f"response.{kind}.done", **place, **{field: "Hello"})
+    (settled,) = driver.done("r2", conversation_id=conversation).settled
     assert settled.value.transcript == "Hello"
+    driver.item("m")
+    assert driver.conversation.history[0].text == ("" if beside else "Hello")
 
 
 def test_words_say_where_they_belong() -> None:

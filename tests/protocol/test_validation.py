@@ -245,7 +245,7 @@ FAILING: list[tuple[dict[str, Any], str, str, str]] = [
 
 
 def ids(case: Any) -> str:
-    return str(case)[:60]
+    return str(case)[:60].encode("ascii", "replace").decode()
 
 
 @pytest.mark.parametrize("given_settings", PASSING, ids=ids)

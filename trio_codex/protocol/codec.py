@@ -8,7 +8,7 @@ Four functions serve realtime, transcription and translation sessions. A frame o
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar, cast, overload
+from typing import Any, NoReturn, TypeVar, overload
 
 import orjson
 from pybase64 import b64encode_as_string
@@ -46,7 +46,7 @@ def decode_server_event(frame: str | bytes) -> ServerEvent:
     Raises RemoteProtocolError, whose `path` leads to the fault, if the frame breaks the protocol.
     """
     if len(frame) > LONG and type(frame) is str and (audio := long_audio(frame)) is not None:
-        return cast("ServerEvent", audio)
+        return audio
     event: ServerEvent = decode(frame, SERVER_DECODERS, QUICK_DECODERS)
     return event
 
@@ -139,7 +139,7 @@ def looked_at(body: dict[str, Any], frame: str | bytes) -> dict[str, Any]:
 def parse_slowly(frame: str | bytes) -> Any:
     """Parse what orjson refuses or rounds: lone surrogates, integers of more than 64 bits."""
     try:
-        frame = frame if isinstance(frame, str) else str(frame, "utf-8")
+        frame = frame if isinstance(frame, str) else bytes(frame).decode()
     except UnicodeDecodeError:
         raise Misfit("not UTF-8") from None
     try:
@@ -209,7 +209,7 @@ def encode_slowly(body: dict[str, Any]) -> str:
     """Write what orjson refuses: lone surrogates, integers of more than 64 bits."""
     check_json(body)
     try:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False)
+        return json.dumps(body, separators=(",", ":"))
     except (ValueError, RecursionError):
         raise Misfit("cannot be written as JSON") from None
 

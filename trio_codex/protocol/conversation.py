@@ -35,15 +35,7 @@ from trio_codex.protocol.floor import Cause
 from trio_codex.protocol.hearing import Hearing, format_of
 from trio_codex.protocol.history import id_of
 from trio_codex.protocol.hosted import HostedCalls
-from trio_codex.protocol.items import (
-    ContentPart,
-    ErrorDetails,
-    FunctionCall,
-    Item,
-    Response,
-    ResponseParams,
-    UserMessage,
-)
+from trio_codex.protocol.items import ContentPart, ErrorDetails, FunctionCall, Item, ResponseParams, UserMessage
 from trio_codex.protocol.outcomes import outcome_of
 from trio_codex.protocol.running import Running
 from trio_codex.protocol.sessions import RealtimeSession
@@ -152,9 +144,8 @@ class Conversation:
             body = {**event.body, "event_id": event_id}
             self._effects.add(Send(attrs.evolve(event, body=body)))
             return event_id, self._effects.take()
-        if event.event_id is None:
-            event = attrs.evolve(event, event_id=self._effects.new_id("event"))
-        event_id = event.event_id or ""
+        event_id = event.event_id or self._effects.new_id("event")
+        event = attrs.evolve(event, event_id=event_id)
         match event:
             case client.ResponseCreate(response=params):
                 self._answers.request(params, event_id)
@@ -173,7 +164,7 @@ class Conversation:
 
     # --- what the session reports ----------------------------------------------------------------------------------
 
-    def tool_ended(self, call_id: str, output: str, *, respond: bool = True) -> list[Effect]:
+    def tool_ended(self, call_id: str, output: str, *, respond: bool) -> list[Effect]:
         """A tool is through, with this output for the model."""
         self._calls.ended(call_id, output, respond=respond)
         return self._effects.take()
@@ -219,7 +210,7 @@ class Conversation:
         self._hosted.timed_out(name)
         return self._effects.take()
 
-    def bad_frame(self, error: TrioCodexError, frame: str | bytes = "") -> list[Effect]:
+    def bad_frame(self, error: TrioCodexError, frame: str | bytes) -> list[Effect]:
         """A frame that is not the protocol arrived; the conversation goes on. `frame` is for who records what the core is given."""
         self._effects.emit(ErrorEvent(ErrorInfo(type="protocol_error", message=str(error))))
         return self._effects.take()
@@ -232,8 +223,7 @@ class Conversation:
             hears(self, event, now)
             return self._effects.take()
         self._hosted.receive(event)
-        hears = self._HEARS.get(type(event))
-        if hears is not None:
+        if (hears := self._HEARS.get(type(event))) is not None:
             hears(self, event, now)
             self._calls.floor_moved()
         else:
@@ -297,12 +287,9 @@ class Conversation:
 
     # --- responses ---
 
-    def _response_created(self, event: server.ResponseCreated, now: float) -> None:
-        self._begin(event.response)
-
-    def _begin(self, response: Response) -> Running | None:
+    def _begin(self, event: server.ResponseCreated | server.ResponseDone, now: float) -> Running | None:
         turns = self._hearing.turns
-        running = self._answers.created(response, self.briefing, expected=turns.theirs)
+        running = self._answers.created(event.response, self.briefing, expected=turns.theirs)
         if running is not None and not running.out_of_band:
             turns.created(ours=running.ours)
         return running
@@ -344,7 +331,7 @@ class Conversation:
 
     def _response_done(self, event: server.ResponseDone, now: float) -> None:
         response, outcome = event.response, outcome_of(event.response)
-        running = self._answers.find_response(response) or self._begin(response)  # some servers do not announce it
+        running = self._answers.find_response(response) or self._begin(event, now)  # some servers do not announce it
         if running is None or running.over:
             return
         if not running.out_of_band:
@@ -355,7 +342,7 @@ class Conversation:
                     self._call(running, item)
             self._chronicle.updated()
         if outcome.error is not None:
-            self._error(outcome.error)
+            self._effects.emit(ErrorEvent(outcome.error))
         if outcome.usage is not None:
             self.usage += outcome.usage
             self._effects.emit(UsageEvent(outcome.usage))
@@ -375,7 +362,8 @@ class Conversation:
         if self._handled(error):
             self._effects.add(Note(f"the server refused {error.event_id}, as can happen: {error.code} {error.message}"))
         else:
-            self._error(ErrorInfo(error.type, error.message, error.code, error.param, error.event_id))
+            told = ErrorInfo(error.type, error.message, error.code, error.param, error.event_id)
+            self._effects.emit(ErrorEvent(told))
 
     def _handled(self, error: ErrorDetails) -> bool:
         """Give the error to whom it answers; True when the user need not hear of it."""
@@ -390,25 +378,22 @@ class Conversation:
             self._answers.want(Cause.TURN, said_before=True)
         return expected
 
-    def _error(self, error: ErrorInfo) -> None:
-        self._effects.emit(ErrorEvent(error))
-
     # Deltas are most of what comes; they neither call anything nor make anybody stop answering (2 µs less for each).
-    _HEARS_OFTEN: ClassVar[Mapping[type, Callable[[Conversation, Any, float], None]]] = {
+    _HEARS_OFTEN: ClassVar[Mapping[type, Callable[[Conversation, Any, float], object]]] = {
         server.ResponseOutputAudioDelta: _audio,
         server.ResponseOutputAudioTranscriptDelta: _transcript,
         server.ResponseOutputTextDelta: _text,
     }
 
     # Who hears what; the rest is about items, or changes nothing: streams that ask for it see it as a RawModelEvent.
-    _HEARS: ClassVar[Mapping[type, Callable[[Conversation, Any, float], None]]] = {
+    _HEARS: ClassVar[Mapping[type, Callable[[Conversation, Any, float], object]]] = {
         server.SessionCreated: _session_created,
         server.SessionUpdated: _session_updated,
         server.InputAudioBufferSpeechStarted: _speech_started,
         server.InputAudioBufferSpeechStopped: _speech_stopped,
         server.InputAudioBufferTimeoutTriggered: _timeout_triggered,
         server.InputAudioBufferCommitted: _committed,
-        server.ResponseCreated: _response_created,
+        server.ResponseCreated: _begin,
         server.ResponseOutputAudioDone: _audio_done,
         server.ResponseOutputAudioTranscriptDone: _transcript_done,
         server.ResponseOutputTextDone: _text_done,

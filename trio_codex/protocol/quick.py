@@ -6,7 +6,7 @@ both against each other. For 4,800 bytes of audio with words 5 µs against 12.5 
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
 import pybase64
@@ -21,6 +21,8 @@ from trio_codex.protocol.strict import re_encodes
 from trio_codex.protocol.wire import Wire
 
 __all__ = ["LONG", "QUICK_DECODERS", "QuickDecoder", "long_audio"]
+
+E = TypeVar("E", bound=OfPart)
 
 QuickDecoder: TypeAlias = Callable[[dict[str, Any]], OfPart | None]
 """Gives the event and takes the body for itself; or gives None and leaves the body as it is."""
@@ -49,7 +51,7 @@ def _is_plain(body: dict[str, Any]) -> bool:
         return False
 
 
-def _made_of(cls: type[OfPart], body: dict[str, Any]) -> OfPart:
+def _made_of(cls: type[E], body: dict[str, Any]) -> E:
     """What `cls(**body)` does, without the arguments' way through a call; the body is not needed any more."""
     del body["type"]
     body["extra"] = {}
@@ -58,7 +60,7 @@ def _made_of(cls: type[OfPart], body: dict[str, Any]) -> OfPart:
     return event
 
 
-def long_audio(frame: str) -> OfPart | None:
+def long_audio(frame: str) -> ResponseOutputAudioDelta | None:
     """A piece of audio whose base64 is the last thing in its frame: the parser need not see it, for base64 is JSON as it stands.
 
     The parser is given the frame without the base64, so all that it would have found wrong it still finds (2.1 µs of 4.5 µs less).
@@ -70,13 +72,13 @@ def long_audio(frame: str) -> OfPart | None:
         body = orjson.loads(frame[:start] + _AFTER_AUDIO)
     except ValueError:
         return None
-    if body.get("type") != ResponseOutputAudioDelta.type or not _is_plain(body) or body["delta"]:
+    if body.get("type") != ResponseOutputAudioDelta.type or body.get("delta") != "":
         return None
     body["delta"] = frame[start : -len(_AFTER_AUDIO)]
     return _audio(body)
 
 
-def _audio(body: dict[str, Any]) -> OfPart | None:
+def _audio(body: dict[str, Any]) -> ResponseOutputAudioDelta | None:
     if not _is_plain(body):
         return None
     text = body["delta"]

@@ -80,7 +80,6 @@ class Misfit(Exception):  # noqa: N818 - it never leaves the protocol package
     """A value does not fit its annotation. The path is collected, innermost step first, while it rises."""
 
     def __init__(self, reason: str, *steps: str | int) -> None:
-        super().__init__(reason)
         self.reason = reason
         self.steps: list[str | int] = list(steps)
 
