@@ -371,6 +371,12 @@ AGENTS: list[tuple[Briefing, str, str, str]] = [
     ),
     (briefing(Sketch(parameters=["city"])), "parameters of tool 'sketch' of agent 'Greeter'", "a JSON schema", MODELS),
     (
+        briefing(Sketch(), handoffs=(Handoff(SUPPORT, description=7),)),  # type: ignore[arg-type]
+        "description of handoff 'transfer_to_support' of agent 'Greeter'",
+        "a string",
+        MODELS,
+    ),
+    (
         briefing(Sketch(), get_weather, Sketch()),
         "tools and handoffs of agent 'Greeter'",
         "not 'sketch' twice",
@@ -554,6 +560,7 @@ OVERRIDES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"modalities": ["text"]}, "response.modalities", "now it is output_modalities", MODELS),
     ({"temperature": 0.8}, "response.temperature", "nothing in its place", MODELS),
     ({"instructions": 5}, "response.instructions", "expected a string", MODELS),
+    ({"metadata": {"k": {1}}}, "response.metadata.k must be a JSON value", "set is not", "JSON"),
 ]
 
 

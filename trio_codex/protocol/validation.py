@@ -91,7 +91,7 @@ def check_response(params: Mapping[str, Any], briefing: Briefing, *, model: str 
     try:
         _refuse_beta_names(plain, {**BETA_NAMES, **FLAT_NAMES})
         checked: ResponseParams = _check_types(plain, ResponseParams)
-        _apply(RESPONSE, {**({} if model is None else {"model": model}), "tools": tools, **plain})
+        _apply(RESPONSE, {"model": model, "tools": tools, **plain})
     except _Wrong as wrong:
         raise wrong.named(_under("response")) from None
     return checked
@@ -215,5 +215,4 @@ def _of_tools(path: Path, briefing: Briefing, of_agent: str) -> str:
     if not path or not isinstance(path[0], int):
         return f"tools and handoffs {of_agent}"
     kind = "tool" if path[0] < len(briefing.tools) else "handoff"
-    whole = f"{kind} {briefing.functions[path[0]].name!r} {of_agent}"
-    return f"{_dotted(path[1:])} of {whole}" if path[1:] else whole
+    return f"{_dotted(path[1:])} of {kind} {briefing.functions[path[0]].name!r} {of_agent}"
