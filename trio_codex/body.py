@@ -8,7 +8,8 @@ it is raised, with the body's own error as its context (Python sees to that: the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 
 import trio
@@ -41,6 +42,27 @@ class Body:
         if not failures:
             return self.raised or ended
         return choose(failures)
+
+
+@asynccontextmanager
+async def open_services(reason: str) -> AsyncIterator[trio.Nursery]:
+    """Open a nursery for tasks that serve the block: `reason` is why they are cancelled when it is left.
+
+    The body's exception comes out as it is, unless a task failed, whose exception then is the one.
+    """
+    body = Body()
+    ended: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                with body:
+                    yield nursery
+            finally:
+                nursery.cancel_scope.cancel(reason=reason)
+    except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
+        ended = error
+    if (outcome := body.outcome(ended, lambda failures: failures[0])) is not None:
+        raise outcome
 
 
 def is_cancellation(error: BaseException) -> bool:

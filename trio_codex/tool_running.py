@@ -229,7 +229,7 @@ class ToolBench:
 
     async def _answered(self, briefing: Briefing, calls: Sequence[FunctionCall]) -> tuple[Briefing, list[Item]]:
         """Make the calls of one answer, all at once: who answers next, and the outputs in the order of the calls."""
-        asked = [_call_of(briefing, item) for item in calls]
+        asked = [briefing.read_call(item) for item in calls]
         outputs = [CANCELLED] * len(calls)
         passing_on = next((call for call in asked if call.handoff is not None), None)
         successor = briefing
@@ -265,19 +265,6 @@ class ToolBench:
             if tripped:
                 message = f"the answer of {agent.name} was stopped by the guardrail {guardrail.name}"
                 raise ToolError(FAILED.format(message=message))
-
-
-def _call_of(briefing: Briefing, item: FunctionCall) -> ToolCall:
-    handoff = briefing.find_handoff(item.name)
-    return ToolCall(
-        call_id=item.call_id or item.id or "",
-        name=item.name,
-        arguments=item.arguments,
-        response_id="",
-        agent=briefing.agent,
-        tool=None if handoff else briefing.find_tool(item.name),
-        handoff=handoff,
-    )
 
 
 # --- agents and handoffs -----------------------------------------------------------------------------------------------

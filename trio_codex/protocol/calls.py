@@ -67,30 +67,20 @@ class Calls:
 
     def called(self, running: Running, item: FunctionCall) -> None:
         """The model completed a function call; of one that is told again nothing follows."""
-        call_id = item.call_id or item.id or ""
+        call = running.briefing.read_call(item, running.id)
+        call_id = call.call_id
         if call_id in self._open or call_id in running.calls:
             return
         running.calls.add(call_id)
-        handoff = running.briefing.find_handoff(item.name)
-        tool = None if handoff else running.briefing.find_tool(item.name)
-        call = ToolCall(
-            call_id=call_id,
-            name=item.name,
-            arguments=item.arguments,
-            response_id=running.id,
-            agent=running.agent,
-            tool=tool,
-            handoff=handoff,
-        )
         batch = self._batch(running)
         batch.open.add(call_id)
         self._open[call_id] = call, batch
-        self._effects.emit(ToolStartEvent(call.agent, tool, call.name, call_id, call.arguments))
-        if handoff is not None:
+        self._effects.emit(ToolStartEvent(call.agent, call.tool, call.name, call_id, call.arguments))
+        if call.handoff is not None:
             self._step(handoffs.Requested(call))
             if running.over:  # the call came late
                 self._handoff_response_done(running, completed=not running.cut, cut_off=running.cut)
-        elif tool is None:
+        elif call.tool is None:
             self.ended(call_id, UNKNOWN_TOOL.format(name=call.name))
         else:
             self._effects.add(StartTool(call))

@@ -17,6 +17,8 @@ import attrs
 from trio_codex.agent import Agent, Handoff
 from trio_codex.errors import ConfigurationError
 from trio_codex.hosted import HostedMcp
+from trio_codex.protocol.effects import ToolCall
+from trio_codex.protocol.items import FunctionCall
 from trio_codex.protocol.plain import as_json
 from trio_codex.tools import Tool
 
@@ -215,6 +217,19 @@ class Briefing:
     def find_handoff(self, name: str) -> Handoff | None:
         """The handoff of this name, None if there is none. Handoffs come before tools of the same name."""
         return next((handoff for handoff in self.handoffs if handoff.name == name), None)
+
+    def read_call(self, item: FunctionCall, response_id: str = "") -> ToolCall:
+        """The call that the agent makes by this item: of a handoff, of a tool, of a function that nobody knows."""
+        handoff = self.find_handoff(item.name)
+        return ToolCall(
+            call_id=item.call_id or item.id or "",
+            name=item.name,
+            arguments=item.arguments,
+            response_id=response_id,
+            agent=self.agent,
+            tool=None if handoff else self.find_tool(item.name),
+            handoff=handoff,
+        )
 
 
 def session_object(briefing: Briefing, settings: SessionSettings) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from trio_codex import Agent, Guardrail, tool
 from trio_codex.events import HandoffEvent, ToolEndEvent, ToolStartEvent
 from trio_codex.protocol import Briefing, Emit, PrepareHandoff, StartCheck, StartTool
 from trio_codex.voice.openai.book import STILL_RUNNING
-from trio_codex.voice.openai.dialogue import Dialogue, Say, StopAnswer
+from trio_codex.voice.openai.dialogue import Dialogue
+from trio_codex.voice.openai.effects import Say, StopAnswer
 from trio_codex.voice.openai.responses import read_event
 
 

@@ -48,7 +48,8 @@ from trio_codex.tool_running import (
 from trio_codex.tools import CANCELLED, Tool
 from trio_codex.voice.models import Send, Transcript
 from trio_codex.voice.openai.client import answer, told
-from trio_codex.voice.openai.dialogue import AskApproval, Dialogue, Effect, Say, StopAnswer
+from trio_codex.voice.openai.dialogue import Dialogue
+from trio_codex.voice.openai.effects import AskApproval, Effect, Say, StopAnswer
 from trio_codex.voice.openai.responses import read_event, read_items, request_body, usage_of
 
 __all__ = ["Mind", "Run"]

@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import trio
-
 from trio_codex.agent import Agent
-from trio_codex.body import Body
+from trio_codex.body import open_services
 from trio_codex.callables import check_callable
 from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConfigurationError
@@ -91,24 +89,14 @@ class AgentWorkflow:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Run]:
         """Keep the connections, and the tools that outlive a turn, for the length of the block. Raises ConfigurationError (no key)."""
-        body = Body()
-        ended: BaseException | None = None
         try:
             async with (
                 open_api(self._endpoint, self._api_key, timeout=self._timeout) as api,
-                trio.open_nursery() as nursery,
+                open_services("the workflow is left") as nursery,
             ):
-                try:
-                    with body:
-                        yield Run(self._mind, api, nursery)
-                finally:
-                    nursery.cancel_scope.cancel(reason="the workflow is left")
-        except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
-            ended = error
+                yield Run(self._mind, api, nursery)
         finally:
             self._mind.dialogue.abandon()
-        if (outcome := body.outcome(ended, lambda failures: failures[0])) is not None:
-            raise outcome
 
     async def run(self, transcript: Transcript, send: Send, /) -> None:
         """Answer one turn; a blank one is not answered. Cancelled, nothing of it goes on.

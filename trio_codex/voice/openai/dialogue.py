@@ -1,19 +1,19 @@
 """A conversation in writing, between somebody and agents that take turns in answering: its history, and what follows from each event.
 
 Pure: what comes in (a transcript, events of an answer, the end of a tool) gives effects as values, which the workflow performs at once. A
-turn is one or more answers: each that has function calls is followed by another, once every call has its output. Handoffs are the
-machine of `protocol`, where the target's settings are those of the next request; guardrails are its machine too. Of an answer that was
-cut short, what was heard is what was said.
+turn is one or more answers: each that has function calls is followed by another, once every call has its output. What was said goes
+through the machine of guardrails here, what is to be done by others is the business of `calls`. Of an answer that was cut short, what was
+heard is what was said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 
-from trio_codex.agent import HANDOFF_DONE, HANDOFF_FAILED, Agent
+from trio_codex.agent import Agent
 from trio_codex.errors import RemoteProtocolError, VoiceError
 from trio_codex.events import (
     AgentEndEvent,
@@ -21,36 +21,28 @@ from trio_codex.events import (
     ErrorEvent,
     ErrorInfo,
     GuardrailTrippedEvent,
-    HandoffEvent,
     HistoryItem,
     ResponseDoneEvent,
     TextDeltaEvent,
-    ToolEndEvent,
-    ToolStartEvent,
     Usage,
     UsageEvent,
 )
-from trio_codex.hosted import HostedMcp
 from trio_codex.protocol import (
     FEEDBACK,
     NOT_COMPLETED,
     Briefing,
-    CancelTool,
     Check,
-    Emit,
     FunctionCall,
     Guarded,
     McpApprovalRequest,
-    PrepareHandoff,
     StartCheck,
-    StartTool,
-    ToolCall,
     Trip,
     handoffs,
     structure,
 )
-from trio_codex.tools import CANCELLED, UNKNOWN_TOOL
 from trio_codex.voice.openai.book import Book, Entry
+from trio_codex.voice.openai.calls import Calls
+from trio_codex.voice.openai.effects import Effect, Effects, Say, StopAnswer
 from trio_codex.voice.openai.responses import (
     OutputItemAdded,
     OutputItemDone,
@@ -67,33 +59,7 @@ from trio_codex.voice.openai.responses import (
     usage_of,
 )
 
-__all__ = ["AskApproval", "Dialogue", "Effect", "Say", "StopAnswer"]
-
-
-@attrs.frozen
-class Say:
-    """Say this piece of text."""
-
-    text: str
-
-
-@attrs.frozen
-class StopAnswer:
-    """Give up the answer that is coming."""
-
-
-@attrs.frozen
-class AskApproval:
-    """Ask whether the API may make this call; report to `approved`."""
-
-    request_id: str
-    server: HostedMcp
-    agent: Agent
-    name: str
-    arguments: str
-
-
-Effect: TypeAlias = Say | StopAnswer | AskApproval | Emit | StartTool | CancelTool | PrepareHandoff | StartCheck
+__all__ = ["Dialogue"]
 
 
 @attrs.define
@@ -104,32 +70,28 @@ class _Answer:
     guarded: Guarded[tuple[Entry, str]]
     id: str | None = None  # None: it has not begun
     messages: dict[str, Entry] = attrs.field(factory=dict)
-    calls: set[str] = attrs.field(factory=set)  # those without an output
     begun: bool = False  # something was said or called
     over: bool = False
-    wanted: bool = False  # another answer is to follow
 
 
 class Dialogue:
     """The conversation. From `begin` to `finish` or `interrupt` a turn goes on; in it `brief` comes first, and `ask` begins each answer."""
 
     def __init__(self, agent: Agent) -> None:
-        self._agent = agent
         self._book = Book()
-        self._open: dict[str, ToolCall] = {}  # running calls, of earlier turns too
+        self._effects = Effects()
+        self._calls = Calls(agent, self._book, self._effects)
         self._checks: dict[str, tuple[_Answer, int]] = {}
-        self._state: handoffs.State | None = None  # None: between turns
         self._answer: _Answer | None = None
         self._turn = 0  # where the last turn begins among the entries
         self._kept = 0  # where the last answer begins among them
         self._said = ""  # in the last turn
         self._count = 0
-        self._effects: list[Effect] = []
 
     @property
     def agent(self) -> Agent:
         """Who is in charge."""
-        return self._agent if self._state is None else handoffs.in_charge(self._state).agent
+        return self._calls.agent
 
     @property
     def history(self) -> tuple[HistoryItem, ...]:
@@ -145,15 +107,15 @@ class Dialogue:
 
     def brief(self, briefing: Briefing) -> None:
         """The agent in charge is ready to answer."""
-        self._state = handoffs.Settled(briefing)
+        self._calls.brief(briefing)
 
     def ask(self) -> tuple[Briefing, list[dict[str, Any]]]:
         """An answer is asked for: of whom, and with which input. Asking again forgets what little came of the answer before."""
-        assert self._state is not None
         if self._answer is not None and not self._answer.over:
             del self._book.entries[self._kept :]
         self._kept = len(self._book.entries)
-        briefing = handoffs.in_charge(self._state)
+        self._calls.begin()
+        briefing = self._calls.briefing
         self._answer = _Answer(briefing, Guarded(briefing.agent.guardrails))
         return briefing, self._book.as_input()
 
@@ -171,12 +133,12 @@ class Dialogue:
     def settled(self) -> bool:
         """Whether the answer is whole, its calls have their outputs, and nothing of it waits for a guardrail."""
         answer = self._answer
-        return answer is not None and answer.over and not answer.calls and not answer.guarded.pending
+        return answer is not None and answer.over and not self._calls.pending and not answer.guarded.pending
 
     @property
     def wants_answer(self) -> bool:
         """Whether another answer is to follow."""
-        return self._answer is not None and self._answer.wanted
+        return self._answer is not None and self._calls.wanted
 
     def finish(self) -> None:
         """The turn is over."""
@@ -185,36 +147,30 @@ class Dialogue:
     def interrupt(self) -> list[Effect]:
         """The turn is given up, if there is one: somebody cut in, or it failed. Tools go on unless they asked for it."""
         answer = self._answer
-        if self._state is None or answer is None:
+        if answer is None:
             self._end()
-            return self._take()
+            return self._effects.take()
         answer.guarded.cut_off()
-        self._step(handoffs.ResponseEnded(False, handoffs.INTERRUPTED))
-        self._step(handoffs.Interrupted())
-        for call in self._open.values():
-            if call.tool is not None and call.tool.on_interrupt == "cancel":
-                self._effects.append(CancelTool(call.call_id))
+        self._calls.interrupt()
         for entry in answer.messages.values():
             if not answer.over or entry.said != entry.text:
                 entry.heard = entry.said
         if not answer.over:
             self._done(answer, "cancelled")
         self._end()
-        return self._take()
+        return self._effects.take()
 
     def abandon(self) -> None:
         """No tool goes on."""
-        self._book.outputs.update(dict.fromkeys(self._open, CANCELLED))
-        self._open.clear()
+        self._calls.abandon()
 
     def heard(self, text: str) -> None:
         """How much of what the last turn said was heard, after it was cut short."""
         self._book.heard(self._turn, text)
 
     def _end(self) -> None:
-        if self._state is not None:
-            self._agent = handoffs.in_charge(self._state).agent
-        self._state = self._answer = None
+        self._calls.end()
+        self._answer = None
         self._checks.clear()
         self._book.condense(self._turn)
 
@@ -228,7 +184,7 @@ class Dialogue:
         match event:
             case ResponseCreated(response=response):
                 answer.id = str(response.get("id"))
-                self._emit(AgentStartEvent(answer.briefing.agent))
+                self._effects.emit(AgentStartEvent(answer.briefing.agent))
             case TextDelta() | RefusalDelta():
                 self._words(answer, event.item_id, event.content_index, event.delta)
             case TextDone(text=text) | RefusalDone(refusal=text):
@@ -247,7 +203,7 @@ class Dialogue:
                 raise _failed(str(error.get("message") or "no reason given"), error.get("code"))
             case StreamError(message=message, code=code):
                 raise _failed(message, code)
-        return self._take()
+        return self._effects.take()
 
     def _message(self, answer: _Answer, item_id: str) -> Entry:
         entry = answer.messages.get(item_id)
@@ -266,7 +222,7 @@ class Dialogue:
         self._check(answer, answer.guarded.said(part, delta))
         answer.guarded.hold(part, (entry, delta))
         self._release(answer)
-        self._emit(TextDeltaEvent(item_id, delta))
+        self._effects.emit(TextDeltaEvent(item_id, delta))
 
     def _whole(self, answer: _Answer, item_id: str, index: int, text: str) -> None:
         entry = self._message(answer, item_id)
@@ -281,12 +237,13 @@ class Dialogue:
                 self._message_done(answer, item)
             case "function_call":
                 call: FunctionCall = structure(dict(item), FunctionCall)
-                if call.status in (None, "completed"):
-                    self._called(answer, call, item)
+                if call.status in (None, "completed") and self._calls.called(answer.briefing, call, item):
+                    answer.begun = True
             case str(kind):
                 self._book.entries.append(Entry(str(item.get("id")), kind, raw=item))
                 if kind == "mcp_approval_request":
-                    self._asks_approval(answer, structure(dict(item), McpApprovalRequest))
+                    self._calls.asks_approval(answer.briefing, structure(dict(item), McpApprovalRequest))
+                    answer.begun = True
             case _:
                 raise RemoteProtocolError("required field missing", path="$.item.type")
 
@@ -301,20 +258,20 @@ class Dialogue:
 
     def _ended(self, answer: _Answer, response: Mapping[str, Any], *, completed: bool) -> None:
         answer.over = answer.begun = True
-        self._step(handoffs.ResponseEnded(completed, NOT_COMPLETED))
+        self._calls.answered(completed=completed, reason=NOT_COMPLETED)
         self._check(answer, answer.guarded.ended())
         self._release(answer)
         usage = usage_of(response)
         if usage is not None:
-            self._emit(UsageEvent(usage))
+            self._effects.emit(UsageEvent(usage))
         self._done(answer, "completed" if completed else "incomplete", response.get("incomplete_details"), usage)
 
     def _done(
         self, answer: _Answer, status: str, details: Mapping[str, Any] | None = None, usage: Usage | None = None
     ) -> None:
         if answer.id is not None:
-            self._emit(ResponseDoneEvent(answer.id, status, details, usage))
-            self._emit(AgentEndEvent(answer.briefing.agent))
+            self._effects.emit(ResponseDoneEvent(answer.id, status, details, usage))
+            self._effects.emit(AgentEndEvent(answer.briefing.agent))
 
     # --- words that may be heard ---------------------------------------------------------------------------------------
 
@@ -338,14 +295,14 @@ class Dialogue:
                 self._release(answer)
             else:
                 self._trip(answer, index, result)
-        return self._take()
+        return self._effects.take()
 
     def check_failed(self, check_id: str, reason: str) -> list[Effect]:
         """A guardrail raised this."""
         if check_id not in self._checks:
             return []
         answer, index = self._checks[check_id]
-        self._emit(ErrorEvent(ErrorInfo(type="guardrail_error", message=reason)))
+        self._effects.emit(ErrorEvent(ErrorInfo(type="guardrail_error", message=reason)))
         closed = answer.guarded.guardrails[index].on_error == "closed"
         return self.checked(check_id, reason if closed else None)
 
@@ -364,120 +321,43 @@ class Dialogue:
         if not any(isinstance(outcome, Trip) for outcome in answer.guarded.tripped(index)):
             return
         answer.guarded.cut_off()
-        self._emit(GuardrailTrippedEvent((result,), text))
+        self._effects.emit(GuardrailTrippedEvent((result,), text))
         self._book.condense(self._kept)
         for entry in answer.messages.values():
             entry.heard = entry.said
         if not answer.over:
             answer.over = True
-            self._step(handoffs.ResponseEnded(False, handoffs.INTERRUPTED))
+            self._calls.answered(completed=False, reason=handoffs.INTERRUPTED)
             self._effects.append(StopAnswer())
             self._done(answer, "cancelled")
         name = answer.guarded.guardrails[index].name
         self._book.entries.append(Entry(self._new_id("item"), "message", "developer", FEEDBACK.format(name=name)))
-        answer.wanted = True
+        self._calls.wanted = True
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    def _called(self, answer: _Answer, item: FunctionCall, raw: Mapping[str, Any]) -> None:
-        call_id = item.call_id or item.id or ""
-        if call_id in self._open or call_id in self._book.outputs:
-            return
-        answer.begun = True
-        handoff = answer.briefing.find_handoff(item.name)
-        call = ToolCall(
-            call_id=call_id,
-            name=item.name,
-            arguments=item.arguments,
-            response_id="",
-            agent=answer.briefing.agent,
-            tool=None if handoff else answer.briefing.find_tool(item.name),
-            handoff=handoff,
-        )
-        self._book.entries.append(
-            Entry(item.id or call_id, "function_call", raw=raw, call=attrs.evolve(item, call_id=call_id))
-        )
-        self._open[call_id] = call
-        answer.calls.add(call_id)
-        self._emit(ToolStartEvent(call.agent, call.tool, call.name, call_id, call.arguments))
-        if handoff is not None:
-            self._step(handoffs.Requested(call))
-        elif call.tool is None:
-            self._output(call_id, UNKNOWN_TOOL.format(name=call.name))
-        else:
-            self._effects.append(StartTool(call))
-
-    def _asks_approval(self, answer: _Answer, item: McpApprovalRequest) -> None:
-        """The API wants to make a call; of a server that nobody knows it may not."""
-        request_id = item.id
-        answer.begun = answer.wanted = True
-        server = answer.briefing.find_hosted(item.server_label)
-        if server is None:
-            self._book.approvals[request_id] = False
-            return
-        answer.calls.add(request_id)
-        self._effects.append(AskApproval(request_id, server, answer.briefing.agent, item.name, item.arguments))
-
     def approved(self, request_id: str, *, approve: bool) -> list[Effect]:
         """It was decided whether the API may make a call."""
-        self._book.approvals[request_id] = approve
-        if self._answer is not None:
-            self._answer.calls.discard(request_id)
-        return self._take()
+        self._calls.approved(request_id, approve=approve)
+        return self._effects.take()
 
     def tool_ended(self, call_id: str, output: str, *, respond: bool = True) -> list[Effect]:
         """A call is over; this is the text for the model."""
-        self._output(call_id, output, respond=respond)
-        return self._take()
-
-    def _output(self, call_id: str, output: str, *, respond: bool = True) -> None:
-        call = self._open.pop(call_id, None)
-        if call is None:
-            return
-        self._book.outputs[call_id] = output
-        self._emit(ToolEndEvent(call.agent, call.tool, call.name, call_id, call.arguments, output))
-        if self._answer is not None and call_id in self._answer.calls:
-            self._answer.calls.discard(call_id)
-            self._answer.wanted = self._answer.wanted or respond
-
-    # --- handoffs ------------------------------------------------------------------------------------------------------
+        self._calls.ended(call_id, output, respond=respond)
+        return self._effects.take()
 
     def handoff_prepared(self, call_id: str, target: Briefing) -> list[Effect]:
         """The callables of a handoff are through."""
-        if self._prepares(call_id):
-            self._step(handoffs.Prepared(target))
-        return self._take()
+        return self._handoff(call_id, handoffs.Prepared(target))
 
     def handoff_failed(self, call_id: str, reason: str) -> list[Effect]:
         """A callable of a handoff raised."""
-        if self._prepares(call_id):
-            self._step(handoffs.PrepareFailed(reason))
-        return self._take()
+        return self._handoff(call_id, handoffs.PrepareFailed(reason))
 
-    def _prepares(self, call_id: str) -> bool:
-        return isinstance(self._state, handoffs.Preparing) and self._state.call.call_id == call_id
-
-    def _step(self, given: handoffs.Given) -> None:
-        assert self._state is not None
-        self._state, outcomes = handoffs.step(self._state, given)
-        for outcome in outcomes:
-            match outcome:
-                case handoffs.Prepare(call):
-                    self._effects.append(PrepareHandoff(call))
-                case handoffs.Apply():
-                    self._step(handoffs.Updated())  # nobody has to agree: the next request says who answers
-                case handoffs.Arrived(call, source, target) if call is not None:
-                    self._emit(HandoffEvent(source.agent, target.agent))
-                    self._output(call.call_id, HANDOFF_DONE.format(name=target.agent.name))
-                case handoffs.Failed(call, reason) if call is not None:
-                    self._output(call.call_id, HANDOFF_FAILED.format(reason=reason))
-
-    def _emit(self, event: Any) -> None:
-        self._effects.append(Emit(event))
-
-    def _take(self) -> list[Effect]:
-        effects, self._effects = self._effects, []
-        return effects
+    def _handoff(self, call_id: str, given: handoffs.Given) -> list[Effect]:
+        if self._calls.prepares(call_id):
+            self._calls.step(given)
+        return self._effects.take()
 
     def _new_id(self, kind: str) -> str:
         self._count += 1

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import trio
 
-from trio_codex.body import Body
+from trio_codex.body import open_services
 from trio_codex.errors import ConnectionFailed, ConnectionLost, RemoteProtocolError, TrioCodexError, VoiceError
 from trio_codex.logs import get_logger
 from trio_codex.protocol import (
@@ -72,20 +72,9 @@ async def open_stream(
     """
     target = await dial()
     stream = Stream(dial, connect, settings)
-    body = Body()
-    ended: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stream.run, target, name="transcription stream")
-            try:
-                with body:
-                    yield stream
-            finally:
-                nursery.cancel_scope.cancel(reason="the stream is left")
-    except (BaseExceptionGroup, trio.Cancelled) as error:  # noqa: ASYNC103 - raised again below
-        ended = error
-    if (outcome := body.outcome(ended, lambda failures: failures[0])) is not None:
-        raise outcome
+    async with open_services("the stream is left") as nursery:
+        nursery.start_soon(stream.run, target, name="transcription stream")
+        yield stream
 
 
 class Stream:
