@@ -463,6 +463,21 @@ def test_a_detected_turn_that_does_not_end_is_ended() -> None:
     assert client.others()[-1] == Hear(VOICE_100_MS)
 
 
+def test_a_turn_that_is_ended_while_an_answer_runs_loses_no_audio() -> None:
+    client = Client(limits=Limits(turn_ms=100))
+    client.update(audio={"input": {"turn_detection": {"type": "server_vad", "interrupt_response": False}}})
+    client.respond()
+    client.append(VOICE_100_MS)
+    client.take(client.peer.speech_started(0, 100))
+    audio = base64.b64encode(VOICE_100_MS).decode()
+    *_, error = client.send("input_audio_buffer.append", event_id="mine", audio=audio)
+    assert error["error"]["code"] == "conversation_already_has_active_response"
+    assert error["error"]["event_id"] is None
+    assert client.effects[-1] == Hear(VOICE_100_MS)
+    assert client.take(client.peer.speech_started(100, 200))[0]["audio_start_ms"] == 100
+    assert client.others()[0] == StartTranscribing("item_1_0002", VOICE_100_MS)
+
+
 def test_what_nobody_says_is_forgotten() -> None:
     client = Client(limits=Limits(idle_ms=500))
     for _ in range(100):

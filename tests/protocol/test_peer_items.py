@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 from hypothesis import strategies as st
@@ -166,7 +168,7 @@ def test_of_an_item_that_a_client_sends_the_audio_is_taken_out() -> None:
         ],
     }
     record = record_of(structure(given, UserMessage), Ids("1", lambda made: False), AudioFormat.PCMU)
-    shown = [
+    shown: list[dict[str, Any]] = [
         {"type": "input_audio", "transcript": "one", "mood": "calm", "detail": None},
         {"type": "input_audio"},
         {"type": "input_audio"},
@@ -176,7 +178,9 @@ def test_of_an_item_that_a_client_sends_the_audio_is_taken_out() -> None:
     assert (bytes(record.audio), record.format, record.duration_ms) == (b"\0\0\1\1", AudioFormat.PCMU, 0)
     assert record.understood() == record.item, "the client's own words stand until the recogniser has spoken"
     record.words = "three"
-    assert [part.transcript for part in getattr(record.understood(), "content", ())] == ["three"] * 3 + [None]
+    assert [part.transcript for part in getattr(record.understood(), "content", ())] == ["three", None, None, None]
+    parts = unstructure(record.retrieved())["content"]
+    assert parts == [{**shown[0], "audio": "AAABAQ=="}, *shown[1:]]
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ class Peer:
     def _append(self, event: InputAudioBufferAppend) -> Iterator[PeerEffect]:
         if self._turns.lasts_too_long:
             yield ResetDetector()
-            yield from self._speech_stopped(self._turns.position_ms)
+            yield from self.speech_stopped(self._turns.position_ms)  # what is refused then is none of this event's
         yield from self._turns.append(event.audio)
 
     def _commit(self, _: InputAudioBufferCommit) -> Iterator[PeerEffect]:

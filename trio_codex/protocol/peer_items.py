@@ -111,13 +111,15 @@ class Record:
             self.shelf.held += nbytes
 
     def _with_audio_part(self, **changes: Any) -> OwnItem:
+        """The item with its first audio part changed: the audio of several was heard as one."""
         if not isinstance(self.item, (UserMessage, AssistantMessage)):
             return self.item
-        content = tuple(
-            attrs.evolve(part, **changes) if part.type in ("input_audio", "output_audio") else part
-            for part in self.item.content
-        )
-        return attrs.evolve(self.item, content=content)
+        content = list(self.item.content)
+        for at, part in enumerate(content):
+            if part.type in ("input_audio", "output_audio"):
+                content[at] = attrs.evolve(part, **changes)
+                break
+        return attrs.evolve(self.item, content=tuple(content))
 
 
 class Shelf:
