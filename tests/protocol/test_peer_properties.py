@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from trio_codex.protocol import (
@@ -251,6 +250,4 @@ class Dictation(Conversation):
 
 
 TestDictation = Dictation.TestCase
-TestDictation.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
 TestConversation = Conversation.TestCase
-TestConversation.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -162,6 +162,11 @@ ONLY_OURS = "Supported values are: 'message', 'function_call', 'function_call_ou
                 "response.input[1].content[0].type",
             ),
         ),
+        (
+            "response.create",
+            {"response": {"input": [{"type": "song"}]}},
+            refusal(VALUE, f"Invalid value: 'song'. {ONLY_OURS}", "response.input[0].type"),
+        ),
         ("input_audio_buffer.commit", {}, refusal("input_audio_buffer_commit_empty", f"{EMPTY}0.00ms of audio.", None)),
     ],
 )
