@@ -96,8 +96,8 @@ class History:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._followers: dict[str, list[str]] = {}  # previous id → the items hung on it, the latest first
-        self._order: list[str] | None = []  # every item that has a place; None until it is worked out again
-        self._places: dict[str, int] | None = {}  # where in `_values` an item stands; None until worked out again
+        self._order: list[str] | None = None  # every item that has a place; None until it is worked out
+        self._places: dict[str, int] | None = None  # where in `_values` an item stands; None until worked out
         self._values: list[HistoryItem] = []  # the history as it was last looked at
         self._changed: dict[str, _Entry] = {}  # since then
 

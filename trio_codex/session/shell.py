@@ -99,7 +99,7 @@ class Shell:
         self.closed: bool = False  # we ended it
         self.told: bool = False  # somebody has been given `lost`
         self._waiting: dict[str, Waiting] = {}
-        self._warned: frozenset[str] = frozenset()
+        self._warned: tuple[str, ...] = ()
 
     # --- performing ------------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Shell:
     def _warn(self, warnings: Iterable[str]) -> None:
         for warning in warnings:
             if warning not in self._warned:
-                self._warned |= {warning}
+                self._warned += (warning,)
                 log.warning("%s", warning)
 
     # --- verbs -----------------------------------------------------------------------------------------------------
