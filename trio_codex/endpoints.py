@@ -176,11 +176,18 @@ class Endpoint:
     def refuse_plain(self, what: str) -> None:
         """Raise ConfigurationError if `what` would travel unencrypted to another machine."""
         for url in (self.http_url, self.realtime or self.http_url):
-            parts = urlsplit(url)
-            if parts.scheme in ("http", "ws") and not is_loopback(parts.hostname or ""):
-                where = f"{parts.scheme}://{parts.netloc}"
-                secure = {"http": "https", "ws": "wss"}[parts.scheme]
+            if plain := _plain_way(url):
+                where, secure = plain
                 raise ConfigurationError(f"{what} would go unencrypted to {where}: use {secure}://")
+
+
+@functools.lru_cache(maxsize=64)
+def _plain_way(url: str) -> tuple[str, str] | None:
+    """Where a URL leads unencrypted, if that is another machine, and the scheme that it should have."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "ws") or is_loopback(parts.hostname or ""):
+        return None
+    return f"{parts.scheme}://{parts.netloc}", {"http": "https", "ws": "wss"}[parts.scheme]
 
 
 @functools.lru_cache(maxsize=64)
@@ -230,6 +237,7 @@ def _checked_url(url: str, schemes: tuple[str, ...], where: str) -> SplitResult:
     return parts
 
 
+@functools.lru_cache(maxsize=64)
 def _split_base(url: str, where: str) -> tuple[str, Pairs]:
     """Check a base URL and take its query off, so that paths can be added."""
     parts = _checked_url(url, ("http", "https"), where)
@@ -237,6 +245,7 @@ def _split_base(url: str, where: str) -> tuple[str, Pairs]:
     return base, tuple(parse_qsl(parts.query, keep_blank_values=True))
 
 
+@functools.lru_cache(maxsize=64)
 def _with_query(url: str, pairs: Pairs) -> str:
     """Add parameters to a URL that may have some; what is there already wins and stays as it was written."""
     address, _, query = url.partition("?")

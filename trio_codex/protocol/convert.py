@@ -247,10 +247,9 @@ def unstructure_class(cls: type[Wire]) -> Unstructure:
         try:
             for name, hook in hooks.items():
                 item = state[name]
-                if type(item) is exact.get(name):
-                    wire[name] = item
-                elif item is not None or name in required:
-                    wire[name] = hook(item)
+                if item is None and name not in required:
+                    continue  # most fields of most objects
+                wire[name] = item if type(item) is exact.get(name) else hook(item)
         except Misfit as misfit:
             misfit.steps.append(name)
             raise

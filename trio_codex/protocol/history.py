@@ -23,6 +23,8 @@ HEARD: Final = "input_audio"
 SPOKEN: Final = "output_audio"
 WRITTEN: Final = "output_text"
 
+_TOLD: Final = ("role", "status", "name", "call_id", "arguments", "output")
+
 
 @attrs.define
 class _Part:
@@ -62,7 +64,7 @@ class _Entry:
     guessed: bool = False  # nobody has told the place
     deleted: bool = False
     done: bool = False
-    base: HistoryItem | None = None
+    told: dict[str, Any] = attrs.field(factory=dict)  # the fields of the item as the server tells it
     parts: dict[int, _Part] = attrs.field(factory=dict)
     heard: str | None = None
     interrupted_at_ms: int | None = None
@@ -83,9 +85,12 @@ class _Entry:
                 HistoryPart(type=part.type, text=part.fold(), image_url=part.image_url)
                 for _, part in sorted(self.parts.items())
             )
-            assert self.base is not None  # what has a place has been described
-            self.value = attrs.evolve(
-                self.base, content=content, text_heard=self.heard, interrupted_at_ms=self.interrupted_at_ms
+            self.value = HistoryItem(
+                id=self.id,
+                content=content,
+                text_heard=self.heard,
+                interrupted_at_ms=self.interrupted_at_ms,
+                **self.told,  # what has a place has been told
             )
         return self.value
 
@@ -136,7 +141,8 @@ class History:
         if done or not entry.done:
             final = done or getattr(item, "status", None) != "in_progress"
             entry.done = done
-            entry.base = _described(item_id, item, entry.base)
+            entry.told["type"] = item.type
+            entry.told |= _told(item)  # what is not told stays as it was
             for index, part in enumerate(getattr(item, "content", ())):
                 entry.part(index).take(part, final=final)
         return self._place(entry, previous)
@@ -234,15 +240,13 @@ def id_of(item: Item) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _described(item_id: str, item: Item, before: HistoryItem | None) -> HistoryItem:
-    """The item as it is told now; what is not told stays as it was."""
-
-    def said(name: str) -> Any:
-        value = item.body.get(name) if isinstance(item, UnknownItem) else getattr(item, name, None)
-        return value if isinstance(value, str) else getattr(before, name, None)
-
-    names = ("role", "status", "name", "call_id", "arguments", "output")
-    return HistoryItem(id=item_id, type=item.type, **{name: said(name) for name in names})
+def _told(item: Item) -> dict[str, str]:
+    """What an item tells of itself, but for its content."""
+    if isinstance(item, UnknownItem):
+        said = [(name, item.body.get(name)) for name in _TOLD]
+    else:
+        said = [(name, getattr(item, name, None)) for name in _TOLD]
+    return {name: value for name, value in said if isinstance(value, str)}
 
 
 def _cut(text: str, share: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
@@ -35,7 +36,12 @@ class Target:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not be seen of headers and query when the server repeats it."""
-        return secrets_in([*self.headers, *parse_qsl(urlsplit(self.url).query)])
+        return secrets_in([*self.headers, *_query_of(self.url)])
+
+
+@lru_cache(maxsize=16)
+def _query_of(url: str) -> tuple[tuple[str, str], ...]:
+    return tuple(parse_qsl(urlsplit(url).query))
 
 
 @runtime_checkable
