@@ -147,9 +147,16 @@ async def test_keys_that_the_server_repeats_are_hidden(name: str, key: str, serv
         await peer.upgrade()
         await peer.say_text(f"your key is {key} - is it?")
         await peer.say_text("nothing of it")
+        await peer.say_text(f"{key}!")
+        await peer.say_text(f"again {key}")
         await peer.wait_closed()
 
     with trio.fail_after(LIMIT_S):
         async with serve(handler) as url, open_lean(Target(url=url, headers=((name, key),))) as transport:
             assert await transport.receive() == "your key is … - is it?"
             assert await transport.receive() == "nothing of it"
+            assert isinstance(transport, Eager)
+            more: list[str | bytes] = []
+            while len(more) < 2:
+                more += await transport.receive_many()
+            assert more == ["…!", "again …"]

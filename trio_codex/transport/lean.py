@@ -91,8 +91,11 @@ class LeanTransport:
         """Give all frames that have come, at least one, without a checkpoint if they are there. Otherwise like `receive`."""
         while not self._has_received():
             await self._read()
-        messages = [self._shown(message) for message in self._frames.received]
-        self._frames.received.clear()
+        messages, self._frames.received = self._frames.received, []
+        for place, message in enumerate(messages):
+            for marker in self._markers:
+                if type(message) is str and marker in message:
+                    messages[place] = self._shown(message)
         return messages
 
     def _has_received(self) -> bool:
