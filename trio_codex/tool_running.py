@@ -167,20 +167,19 @@ class ToolBench:
         """Make a call and give the text for the model, whatever happens; cancelling it cancels the tool."""
         try:
             invocation = tool.bind(call.arguments, self._context_of(call))
-            if await invocation.needs_approval():
+            if tool.needs_approval is not False and await invocation.needs_approval():
                 refusal = await self.approvals.refusal(call, tool)
                 if refusal is not None:
                     return refusal
-            with trio.move_on_after(tool.timeout) if tool.timeout is not None else trio.CancelScope() as limit:
+            if tool.timeout is None:
                 return _bounded(serialize(await self._call(tool, invocation)))
-            if limit.cancelled_caught:
-                assert tool.timeout is not None
-                return TIMED_OUT.format(seconds=tool.timeout)
+            with trio.move_on_after(tool.timeout):
+                return _bounded(serialize(await self._call(tool, invocation)))
+            return TIMED_OUT.format(seconds=tool.timeout)
         except Exception as error:
             if not isinstance(error, ToolError):
                 _log.info("the tool %s raised %s", tool.name, type(error).__name__)
             return failure_text(error)
-        return CANCELLED
 
     def _context_of(self, call: ToolCall) -> ToolContext:
         if self._think is None:

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import pytest
 import trio
+import trio.testing
 
+from tests.session.test_audio import Together
 from trio_codex import Agent, Session, ToolContext, open_realtime_session, tool
 from trio_codex.errors import LocalProtocolError, ToolError
 from trio_codex.events import ToolApprovalRequiredEvent, ToolEndEvent, ToolStartEvent
@@ -54,6 +56,38 @@ async def test_a_call_is_run_and_its_output_answered() -> None:
             assert started == ToolStartEvent(agent, get_weather, "get_weather", "c1", '{"city":"Paris"}')
             assert isinstance(ended, ToolEndEvent)
             assert ended.output == '{"sky":"clear"}'
+
+
+async def test_a_call_runs_before_what_came_with_it_is_looked_at() -> None:
+    known: list[int] = []
+
+    @tool
+    async def look() -> str:
+        known.append(session.usage.total_tokens)
+        return "done"
+
+    call = {
+        "type": "function_call",
+        "id": "i",
+        "call_id": "c",
+        "name": "look",
+        "arguments": "{}",
+        "status": "completed",
+    }
+    response = {"id": "r", "conversation_id": "c", "output": [call], "usage": {"total_tokens": 7}}
+    transport = Together(
+        [{"type": "session.updated", "session": {"type": "realtime"}}],
+        [
+            {"type": "response.created", "response": {**response, "output": [], "status": "in_progress"}},
+            {"type": "response.output_item.done", "response_id": "r", "output_index": 0, "item": call},
+            {"type": "response.done", "response": {**response, "status": "completed"}},
+        ],
+    )
+    async with open_realtime_session(Agent(tools=[look]), transport=transport, api_key="sk-test") as session:
+        transport.go.release()
+        await trio.testing.wait_all_tasks_blocked()
+        assert known == [0]
+        assert session.usage.total_tokens == 7
 
 
 async def test_the_output_is_sent_at_once_and_the_answer_is_asked_for_after_the_response() -> None:

@@ -17,7 +17,14 @@ import trio
 
 from trio_codex.errors import ConnectionLost, RemoteProtocolError
 from trio_codex.events import RawModelEvent
-from trio_codex.protocol import Effect, ResponseOutputAudioDelta, ServerEvent, decode_server_event
+from trio_codex.protocol import (
+    Effect,
+    FunctionCall,
+    ResponseOutputAudioDelta,
+    ResponseOutputItemDone,
+    ServerEvent,
+    decode_server_event,
+)
 from trio_codex.session.diary import log
 from trio_codex.session.outbox import OutgoingFrame
 from trio_codex.session.shell import Shell
@@ -134,7 +141,9 @@ class Services:
             event = self._take(frame, now)
             if type(event) is ResponseOutputAudioDelta and event.item_id != self._sounds:
                 self._sounds = event.item_id
-                await _let_it_be_heard()
+                await _give_way()
+            elif type(event) is ResponseOutputItemDone and type(event.item) is FunctionCall:
+                await _give_way()
 
     def _take(self, frame: str | bytes, now: float) -> ServerEvent | None:
         """Do what an event of the server asks for, and give it; None if it is none."""
@@ -214,8 +223,8 @@ class Services:
             self._shell.perform(self._shell.conversation.timed_out(name))
 
 
-async def _let_it_be_heard() -> None:
-    """Let who waits for the first sound of an answer have it before what came with it is looked at (0.2 ms for a short answer).
+async def _give_way() -> None:
+    """Let the first sound of an answer be heard, or a tool run, before what came with it is looked at (0.2 ms for a short answer).
 
     Trio draws lots for the order within a turn, so it takes two until the others have had theirs. What came must not be lost: shielded.
     """

@@ -83,7 +83,7 @@ class ToolRunner:
         """Run a tool in a task of its own."""
         assert call.tool is not None
         self._calls[call.call_id] = scope = trio.CancelScope()
-        self._begin(partial(self._run, call, call.tool, scope), f"tool {call.name}")
+        self._begin(partial(self._run, call, call.tool), f"tool {call.name}", scope)
 
     def cancel(self, call_id: str) -> None:
         """Cancel one call; the model is told."""
@@ -92,24 +92,23 @@ class ToolRunner:
 
     def prepare(self, call: ToolCall) -> None:
         """Run the callables of a handoff in a task of its own."""
-        self._begin(partial(self._prepare, call), f"handoff {call.name}")
+        self._begin(partial(self._prepare, call), f"handoff {call.name}", trio.CancelScope())
 
     def check(self, check: StartCheck) -> None:
         """Let a guardrail judge a text in a task of its own."""
-        self._begin(partial(self._check, check), f"guardrail {check.guardrail.name}")
+        self._begin(partial(self._check, check), f"guardrail {check.guardrail.name}", trio.CancelScope())
 
     # --- running ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, job: Callable[[], Awaitable[None]], name: str) -> None:
+    def _begin(self, job: Callable[[trio.CancelScope], Awaitable[None]], name: str, scope: trio.CancelScope) -> None:
         if self._nursery is not None:
-            scope = trio.CancelScope()
             self._running.append(scope)
             self._nursery.start_soon(self._hold, job, scope, name=name)
 
-    async def _hold(self, job: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+    async def _hold(self, job: Callable[[trio.CancelScope], Awaitable[None]], scope: trio.CancelScope) -> None:
+        """Do a job, which runs the user's code in the scope."""
         try:
-            with scope:
-                await job()
+            await job(scope)
         finally:
             self._running.remove(scope)
             if not self._running:
@@ -139,21 +138,23 @@ class ToolRunner:
         }
         return await self._shell.ask(check_response(overrides, briefing, model=self._shell.model))
 
-    async def _prepare(self, call: ToolCall) -> None:
+    async def _prepare(self, call: ToolCall, scope: trio.CancelScope) -> None:
         conversation = self._shell.conversation
-        prepared = await prepare_handoff(call, self._context, self._shell.check_agent)
-        if isinstance(prepared, str):
-            self._report(lambda: conversation.handoff_failed(call.call_id, prepared))
-        else:
-            self._report(lambda: conversation.handoff_prepared(call.call_id, prepared))
+        with scope:
+            prepared = await prepare_handoff(call, self._context, self._shell.check_agent)
+            if isinstance(prepared, str):
+                self._report(lambda: conversation.handoff_failed(call.call_id, prepared))
+            else:
+                self._report(lambda: conversation.handoff_prepared(call.call_id, prepared))
 
-    async def _check(self, check: StartCheck) -> None:
+    async def _check(self, check: StartCheck, scope: trio.CancelScope) -> None:
         conversation = self._shell.conversation
-        verdict = await judge(check.guardrail, check.text, self._context, check.agent)
-        if isinstance(verdict, NoVerdict):
-            self._report(lambda: conversation.check_failed(check.check_id, verdict.reason, trio.current_time()))
-        else:
-            self._report(lambda: conversation.checked(check.check_id, verdict, trio.current_time()))
+        with scope:
+            verdict = await judge(check.guardrail, check.text, self._context, check.agent)
+            if isinstance(verdict, NoVerdict):
+                self._report(lambda: conversation.check_failed(check.check_id, verdict.reason, trio.current_time()))
+            else:
+                self._report(lambda: conversation.checked(check.check_id, verdict, trio.current_time()))
 
     def _report(self, effects: Callable[[], list[Effect]]) -> None:
         """Tell the core how a call ended, unless the session is being left."""
