@@ -7,7 +7,6 @@ session's output format (PCM16, 24 kHz, mono unless set otherwise). The module k
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -289,7 +288,15 @@ class Usage:
     responses: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(*map(operator.add, attrs.astuple(self), attrs.astuple(other)))
+        return Usage(
+            self.total_tokens + other.total_tokens,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.input_audio_tokens + other.input_audio_tokens,
+            self.output_audio_tokens + other.output_audio_tokens,
+            self.responses + other.responses,
+        )
 
 
 @attrs.frozen

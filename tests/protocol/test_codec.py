@@ -371,6 +371,19 @@ def test_what_json_cannot_say_is_refused(unsayable: Any, reason: str) -> None:
         assert str(caught.value) == f"{reason} @ $"
 
 
+def test_how_deep_a_frame_may_be_nested() -> None:
+    def nested(levels: int) -> Any:
+        value: list[Any] = []
+        for _ in range(levels - 1):
+            value = [value]
+        return value
+
+    frame = encode_client_event(protocol.UnknownEvent(type="x", body={"x": nested(MAX_DEPTH - 1)}))
+    assert decode_client_event(frame) == protocol.UnknownEvent(type="x", body={"type": "x", "x": nested(MAX_DEPTH - 1)})
+    with pytest.raises(LocalProtocolError, match="nested too deeply"):
+        encode_client_event(protocol.UnknownEvent(type="x", body={"x": nested(MAX_DEPTH)}))
+
+
 @pytest.mark.parametrize(
     ("event", "path"),
     [

@@ -14,7 +14,7 @@ import pytest
 from trio_codex.errors import LocalProtocolError, RemoteProtocolError
 from trio_codex.protocol.codec import structure, unstructure
 from trio_codex.protocol.strict import re_encodes
-from trio_codex.protocol.wire import Unknown, Untagged, Wire
+from trio_codex.protocol.wire import Unknown, Untagged, Wire, changed
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -212,3 +212,14 @@ def test_base64_that_encodes_to_itself_is_known(padding: str) -> None:
     for last in f"{string.ascii_letters}{string.digits}+/":
         text = "AAAA" + "A" * (3 - len(padding)) + last + padding
         assert re_encodes(text) == (base64.b64encode(base64.b64decode(text)).decode() == text)
+
+
+def test_a_changed_object_is_what_evolving_gives() -> None:
+    cat = structure({"type": "kitten", "lives": 9, "picture": "AAAA", "tail": None}, Cat)
+    for fields in ({}, {"lives": 8}, {"lives": 7, "names": ("Tom",), "extra": {}}):
+        other = changed(cat, **fields)
+        assert type(other) is Cat
+        assert other is not cat
+        assert other == attrs.evolve(cat, **fields)
+        assert unstructure(other) == unstructure(attrs.evolve(cat, **fields))
+    assert cat.lives == 9

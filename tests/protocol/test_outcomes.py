@@ -86,3 +86,7 @@ def test_a_failure_has_a_type_and_a_message_whatever_was_told(
 )  # fmt: skip
 def test_what_it_cost(wire: dict[str, Any] | None, usage: Usage | None) -> None:
     assert outcome(usage=wire).usage == usage
+
+
+def test_usages_add_up_field_by_field() -> None:
+    assert Usage(1, 2, 3, 4, 5, 6, 7) + Usage(10, 20, 30, 40, 50, 60, 70) == Usage(11, 22, 33, 44, 55, 66, 77)

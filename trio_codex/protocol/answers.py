@@ -38,6 +38,7 @@ from trio_codex.protocol.playback import Heard
 from trio_codex.protocol.running import Running
 from trio_codex.protocol.saying import Saying
 from trio_codex.protocol.settings import Briefing
+from trio_codex.protocol.wire import changed
 
 __all__ = ["REQUEST_KEY", "Answers", "Reply", "Running"]
 
@@ -116,7 +117,7 @@ class Answers:
         if params is None:
             params = ResponseParams(metadata=ours)
         elif len(metadata := params.metadata or {}) < _METADATA_PAIRS:
-            params = attrs.evolve(params, metadata={**metadata, **ours})
+            params = changed(params, metadata={**metadata, **ours})
         self._effects.send(ResponseCreate(response=params, event_id=request.event_id))
 
     # --- life of a response ----------------------------------------------------------------------------------------

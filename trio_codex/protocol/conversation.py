@@ -41,7 +41,7 @@ from trio_codex.protocol.running import Running
 from trio_codex.protocol.sessions import RealtimeSession
 from trio_codex.protocol.settings import Briefing, SessionSettings, session_object
 from trio_codex.protocol.updates import Purpose, Update, Updates
-from trio_codex.protocol.wire import UnknownEvent
+from trio_codex.protocol.wire import UnknownEvent, changed
 from trio_codex.tools import sendable
 
 _NO_USAGE: Final = Usage()
@@ -145,7 +145,7 @@ class Conversation:
             self._effects.add(Send(attrs.evolve(event, body=body)))
             return event_id, self._effects.take()
         event_id = event.event_id or self._effects.new_id("event")
-        event = attrs.evolve(event, event_id=event_id)
+        event = changed(event, event_id=event_id)
         match event:
             case client.ResponseCreate(response=params):
                 self._answers.request(params, event_id)

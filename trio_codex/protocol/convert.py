@@ -23,7 +23,7 @@ from trio_codex.protocol.strict import (
     re_encodes,
     structure_hook,
 )
-from trio_codex.protocol.wire import KINDS, Misfit, Unknown, Wire
+from trio_codex.protocol.wire import KINDS, Misfit, Unknown, Wire, new, set_state
 
 __all__ = ["converter", "structure_hook"]
 
@@ -229,8 +229,6 @@ def kept(item: Any, expected: Any, older: tuple[str, ...]) -> Any:
 
 
 NEVER = object()
-new: Callable[[type[Wire]], Wire] = object.__new__
-set_state = Wire.__dict__["__dict__"].__set__
 
 
 def unstructure_class(cls: type[Wire]) -> Unstructure:

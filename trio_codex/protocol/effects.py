@@ -13,7 +13,7 @@ import attrs
 from trio_codex.agent import Agent, Guardrail, Handoff
 from trio_codex.errors import TrioCodexError
 from trio_codex.events import SessionEvent
-from trio_codex.protocol.wire import FromClient, UnknownEvent
+from trio_codex.protocol.wire import FromClient, UnknownEvent, changed
 from trio_codex.tools import Tool
 
 
@@ -154,7 +154,7 @@ class Effects:
     def send(self, event: FromClient) -> str:
         """Send an event, under an id of ours if it has none; gives the id."""
         event_id = event.event_id or self.new_id("event")
-        self._list.append(Send(event if event.event_id else attrs.evolve(event, event_id=event_id)))
+        self._list.append(Send(event if event.event_id else changed(event, event_id=event_id)))
         return event_id
 
     def take(self) -> list[Effect]:

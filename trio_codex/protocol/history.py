@@ -8,7 +8,7 @@ wipes nothing. Work per delta is O(1); an item is made into a value only when so
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -242,11 +242,11 @@ def id_of(item: Item) -> str | None:
 
 def _told(item: Item) -> dict[str, str]:
     """What an item tells of itself, but for its content."""
-    if isinstance(item, UnknownItem):
-        said = [(name, item.body.get(name)) for name in _TOLD]
-    else:
-        said = [(name, getattr(item, name, None)) for name in _TOLD]
-    return {name: value for name, value in said if isinstance(value, str)}
+    fields: Mapping[str, Any] = item.body if isinstance(item, UnknownItem) else vars(item)
+    said = {name: value for name in _TOLD if isinstance(value := fields.get(name), str)}
+    if role := getattr(type(item), "role", None):  # no field of a message, but what its class is for
+        said["role"] = role
+    return said
 
 
 def _cut(text: str, share: float) -> str:

@@ -18,7 +18,7 @@ from trio_codex.protocol.response_events import (
     ResponseOutputTextDelta,
 )
 from trio_codex.protocol.strict import re_encodes
-from trio_codex.protocol.wire import Wire
+from trio_codex.protocol.wire import new, set_state
 
 __all__ = ["LONG", "QUICK_DECODERS", "QuickDecoder", "long_audio"]
 
@@ -33,7 +33,6 @@ LONG: Final = 1000
 _HEAD: Final = 500
 _BEFORE_AUDIO, _AFTER_AUDIO = '"delta":"', '"}'
 _FIELDS: Final = 7
-_set_state: Final = Wire.__dict__["__dict__"].__set__
 
 
 def _is_plain(body: dict[str, Any]) -> bool:
@@ -55,8 +54,8 @@ def _made_of(cls: type[E], body: dict[str, Any]) -> E:
     """What `cls(**body)` does, without the arguments' way through a call; the body is not needed any more."""
     del body["type"]
     body["extra"] = {}
-    event = object.__new__(cls)
-    _set_state(event, body)
+    event = new(cls)
+    set_state(event, body)
     return event
 
 

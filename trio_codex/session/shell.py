@@ -114,6 +114,8 @@ class Shell:
                 elif type(effect) is Send:
                     room = not self._post(effect, room=room) and room
                     posted = True
+                elif type(effect) is Play:
+                    self.speaker.play(effect)
                 else:
                     self._do(effect)
         finally:
@@ -124,8 +126,6 @@ class Shell:
 
     def _do(self, effect: Effect) -> None:
         match effect:
-            case Play():
-                self.speaker.play(effect)
             case StopPlayback(response_id):
                 self.speaker.stop(response_id)
             case StartTool(call):
