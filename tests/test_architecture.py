@@ -15,7 +15,7 @@ ROOT = Path(trio_codex.__file__).parent
 
 # Bottom to top; an import never points up. Rooms that share a row may know each other, unless SEPARATE says otherwise.
 LAYERS = [
-    {"errors", "verdicts", "logs", "audio", "waiters"},
+    {"errors", "given", "verdicts", "logs", "audio", "waiters"},
     {
         "agent",
         "body",

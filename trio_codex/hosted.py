@@ -15,8 +15,9 @@ import attrs
 
 from trio_codex.callables import check_callable, evaluate
 from trio_codex.errors import ConfigurationError
+from trio_codex.given import check_seconds
 from trio_codex.secret import Secret
-from trio_codex.tools import check_name, check_seconds
+from trio_codex.tools import check_name
 
 __all__ = ["HostedMcp", "HostedTool"]
 
@@ -93,7 +94,7 @@ class HostedMcp:
             raise ConfigurationError(f"{where}: require_approval must be 'always', 'never' or a mapping of filters")
         if self.approval_default not in ("reject", "approve"):
             raise ConfigurationError(f"{where}: approval_default must be 'reject' or 'approve'")
-        check_seconds(self.approval_timeout, where=f"{where}: approval_timeout")
+        check_seconds(self.approval_timeout, where=f"{where}: approval_timeout", or_none=True)
         if not isinstance(self.is_enabled, bool):
             check_callable(self.is_enabled, "context, agent", where=f"{where}: is_enabled (True, False or a callable)")
 

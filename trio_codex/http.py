@@ -19,6 +19,7 @@ import trio
 from trio_codex.credentials import Endpoint, KeySource, resolve_key, ssl_context
 from trio_codex.delays import retry_after
 from trio_codex.errors import ConnectionFailed, ServerRefused
+from trio_codex.given import check_seconds
 from trio_codex.logs import get_logger
 from trio_codex.outgoing import Outgoing
 from trio_codex.proxies import find_proxy
@@ -65,6 +66,8 @@ async def open_api(
     """
     import httpx
 
+    check_seconds(timeout, where="timeout")
+    check_seconds(connect_timeout, where="connect_timeout")
     endpoint = endpoint or Endpoint.from_environment()
     await resolve_key(endpoint, api_key)
     limits = httpx.Timeout(timeout, connect=connect_timeout)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import enum
 import inspect
-import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Set
 from decimal import Decimal
@@ -23,6 +22,7 @@ import orjson
 
 from trio_codex.callables import check_callable, evaluate
 from trio_codex.errors import ConfigurationError, ToolError
+from trio_codex.given import check_seconds
 from trio_codex.signatures import Signature, read_signature
 from trio_codex.structuring import CONVERTER, problems
 
@@ -93,16 +93,8 @@ def _runnable(tool: Tool, attribute: attrs.Attribute[Any], value: object) -> Non
         raise ConfigurationError(f"tool {tool.name}: a generator gives no result that can be sent; return a list")
 
 
-def check_seconds(value: object, *, where: str) -> None:
-    """Raise ConfigurationError unless `value` is a time limit: seconds above 0, or None for no limit."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ConfigurationError(f"{where} must be seconds above 0 or None, not {value!r}")
-
-
 def _seconds(tool: Tool, attribute: attrs.Attribute[Any], value: object) -> None:
-    check_seconds(value, where=f"tool {tool.name}: {attribute.name}")
+    check_seconds(value, where=f"tool {tool.name}: {attribute.name}", or_none=True)
 
 
 def _one_of(*choices: object) -> Callable[[Tool, attrs.Attribute[Any], object], None]:

@@ -456,6 +456,19 @@ async def test_an_input_that_fails() -> None:
     "make",
     [
         lambda: VoiceConfig(prefetch=0),
+        lambda: VoiceConfig(prefetch=2.5),  # type: ignore[arg-type]
+        lambda: TTSSettings(model=""),
+        lambda: TTSSettings(voice=" "),
+        lambda: TTSSettings(voice={"name": "ash"}),
+        lambda: STTSettings(model=""),
+        lambda: STTSettings(language=""),
+        lambda: STTSettings(temperature="hot"),  # type: ignore[arg-type]
+        lambda: STTSettings(keywords=["yes", ""]),  # type: ignore[arg-type]
+        lambda: STTSettings(response_format="srt"),  # type: ignore[arg-type]
+        lambda: STTSettings(turn_detection=None),  # type: ignore[arg-type]
+        lambda: VoicePipeline(ECHO, stt_model=""),
+        lambda: pipeline().on_silence(after="2"),  # type: ignore[arg-type]
+        lambda: AudioInput(b"", rate=8000.5),  # type: ignore[arg-type]
         lambda: TTSSettings(speed=5),
         lambda: TTSSettings(speed=float("nan")),
         lambda: STTSettings(temperature=2),

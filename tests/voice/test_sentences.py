@@ -84,7 +84,7 @@ def test_a_text_without_an_end_is_cut_at_a_clause_or_a_word() -> None:
 
 
 def test_a_sentence_of_no_length_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="at least one character"):
+    with pytest.raises(ConfigurationError, match="longest sentence must be a whole number"):
         Sentences(0)
 
 

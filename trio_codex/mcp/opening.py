@@ -18,11 +18,12 @@ import trio
 from trio_codex.audio.extras import require
 from trio_codex.body import Body, leaves
 from trio_codex.errors import ConfigurationError, ConnectionFailed, TrioCodexError
+from trio_codex.given import check_seconds
 from trio_codex.logs import get_logger
 from trio_codex.mcp.calling import Connection, Offer
 from trio_codex.mcp.servers import ProcessServer, WebServer, reason_of
 from trio_codex.secret import Secret
-from trio_codex.tools import Check, Tool, check_seconds
+from trio_codex.tools import Check, Tool
 
 if TYPE_CHECKING:
     from mcp import Client, ClientSession

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trio_codex.agent import Agent
+from trio_codex.given import check_text
 from trio_codex.logs import get_logger
 from trio_codex.protocol import SessionSettings, check_session, session_object
 from trio_codex.tool_running import brief
@@ -25,6 +26,7 @@ async def session_of(session: Wanted | None, *, agent: Agent | None, model: str 
     A mapping goes as it is, with `type` and `model` where it has none. Raises ConfigurationError for what the API does not allow,
     and what the agent's callables raise.
     """
+    check_text(model, where="model", or_none=True)
     if isinstance(session, Mapping):
         whole = {"type": "realtime", **session}
     else:

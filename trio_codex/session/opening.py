@@ -19,6 +19,7 @@ from trio_codex.body import Body
 from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConfigurationError, InternalError, RemoteProtocolError, TrioCodexError
 from trio_codex.events import HistoryItem
+from trio_codex.given import check_seconds
 from trio_codex.protocol import Conversation, Item, SessionSettings, StartTimer, structure
 from trio_codex.recording import Recording, open_recorder, recorded
 from trio_codex.session.diary import log
@@ -64,6 +65,8 @@ async def open_realtime_session(
     """
     if call_id is not None and model is not None:
         raise ConfigurationError("give either model or call_id: a call has its model already")
+    check_seconds(patience, where="patience", or_zero=True)
+    check_seconds(connect_timeout, where="connect_timeout")
     connect = connector_for(transport)
     target = await resolve_target(endpoint, api_key, model=model, call_id=call_id, timeout=connect_timeout)
     settings = settings if call_id is None or settings is None else _for_call(settings)

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from trio_codex.credentials import Endpoint, KeySource, resolve_key
 from trio_codex.errors import ConfigurationError
+from trio_codex.given import check_text
 from trio_codex.transport import Connector, Target
 
 __all__ = ["DEFAULT_MODEL", "connector_for", "resolve_target"]
@@ -30,8 +31,10 @@ async def resolve_target(
 
     A transcription session is told its model by its settings, so none is chosen for it here.
 
-    Raises ConfigurationError: no key, a key that would travel unencrypted, model and call_id together.
+    Raises ConfigurationError: a blank model, no key, a key that would travel unencrypted, model and call_id together.
     """
+    check_text(model, where="model", or_none=True)
+    check_text(call_id, where="call_id", or_none=True)
     endpoint = endpoint or Endpoint.from_environment()
     key = await resolve_key(endpoint, api_key)
     if call_id is None and model is None and intent is None:

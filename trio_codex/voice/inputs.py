@@ -12,6 +12,7 @@ import trio
 
 from trio_codex.audio import RATE, Resampler, WholeSamples, read_wav
 from trio_codex.errors import ConfigurationError
+from trio_codex.given import check_count
 
 __all__ = ["AudioInput", "Input", "Pace", "StreamedAudioInput", "pump"]
 
@@ -34,8 +35,7 @@ class AudioInput:
 
     def __init__(self, pcm: bytes, *, rate: int = 24_000) -> None:
         pcm = checked(pcm)
-        if rate < 1:
-            raise ConfigurationError(f"a rate of {rate} samples per second makes no sound")
+        check_count(rate, where="AudioInput rate")
         if pcm[:4] == b"RIFF":
             raise ConfigurationError("that is a WAV file: AudioInput.from_wav reads it")
         self.__attrs_init__(Resampler(rate, RATE).feed(pcm, last=True))  # type: ignore[attr-defined]
@@ -58,8 +58,7 @@ class StreamedAudioInput:
     """
 
     def __init__(self, *, room: int = 100) -> None:
-        if room < 1:
-            raise ConfigurationError(f"room for {room} pieces of audio is none")
+        check_count(room, where="StreamedAudioInput room")
         self._sender, self._receiver = trio.open_memory_channel[bytes](room)
         self._taken = False
 

@@ -7,7 +7,6 @@ of `trio_codex.errors`; what it raises is delivered as it is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 import attrs
 
 from trio_codex.errors import ConfigurationError
+from trio_codex.given import check_count, check_text
 from trio_codex.protocol import SemanticVAD, ServerVAD
 
 __all__ = [
@@ -45,17 +45,41 @@ T_co = TypeVar("T_co", covariant=True)
 
 def _between(low: float, high: float) -> Callable[[Any, attrs.Attribute[Any], float | None], None]:
     def check(_: object, field: attrs.Attribute[Any], value: float | None) -> None:
-        if value is not None and not (math.isfinite(value) and low <= value <= high):
-            raise ConfigurationError(f"{field.name} lies between {low:g} and {high:g}, not at {value}")
+        if value is not None and not (isinstance(value, int | float) and low <= value <= high):
+            raise ConfigurationError(f"{field.name} lies between {low:g} and {high:g}, not at {value!r}")
 
     return check
+
+
+def _not_blank(_: object, field: attrs.Attribute[Any], value: str | None) -> None:
+    check_text(value, where=field.name, or_none=field.default is None)
+
+
+def _voice(_: object, field: attrs.Attribute[Any], value: str | Mapping[str, str]) -> None:
+    check_text(value.get("id") if isinstance(value, Mapping) else value, where=field.name)
+
+
+def _one_of(*choices: object) -> Callable[[Any, attrs.Attribute[Any], object], None]:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if value not in choices:
+            raise ConfigurationError(f"{field.name} is one of {', '.join(map(repr, choices))}, not {value!r}")
+
+    return check
+
+
+def _detection(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, ServerVAD | SemanticVAD):
+        raise ConfigurationError(f"{field.name} is a ServerVAD or a SemanticVAD, not {value!r}")
 
 
 # Converters for each field: what type checkers make of a generic one refuses every list.
 def _texts(values: Iterable[str]) -> tuple[str, ...]:
     if isinstance(values, str):
         raise ConfigurationError(f"a list of texts is expected, not the text {values!r}")
-    return tuple(values)
+    texts = tuple(values)
+    for text in texts:
+        check_text(text, where="each text of the list")
+    return texts
 
 
 def _segments(values: Iterable[Segment]) -> tuple[Segment, ...]:
@@ -78,20 +102,23 @@ class STTSettings:
     are likely to be said. `response_format` "verbose_json" gives times of segments or words, as `timestamp_granularities` ("segment",
     "word") asks; "diarized_json" gives segments with speakers, of which `known_speakers` are names with a data URL of 2 to 10 s of
     their speech; "text" gives nothing but the text. `turn_detection` says when a turn of a stream
-    is over, for models with a detection of their own and for the local one. Raises ConfigurationError for a temperature outside 0..1.
+    is over, for models with a detection of their own and for the local one. Raises ConfigurationError: a temperature outside 0..1, a
+    blank name, a format or a detection that is none of these.
     """
 
-    model: str = "gpt-transcribe"
-    language: str | None = None
+    model: str = attrs.field(default="gpt-transcribe", validator=_not_blank)
+    language: str | None = attrs.field(default=None, validator=_not_blank)
     languages: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     prompt: str | None = None
     keywords: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     temperature: float | None = attrs.field(default=None, validator=_between(0, 1))
-    response_format: Literal["json", "verbose_json", "diarized_json", "text"] = "json"
+    response_format: Literal["json", "verbose_json", "diarized_json", "text"] = attrs.field(
+        default="json", validator=_one_of("json", "verbose_json", "diarized_json", "text")
+    )
     timestamp_granularities: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     logprobs: bool = False
     known_speakers: Mapping[str, str] = attrs.field(factory=dict)
-    turn_detection: ServerVAD | SemanticVAD = attrs.field(factory=SemanticVAD)
+    turn_detection: ServerVAD | SemanticVAD = attrs.field(factory=SemanticVAD, validator=_detection)
 
 
 @attrs.frozen(kw_only=True)
@@ -99,11 +126,11 @@ class TTSSettings:
     """How text is turned into speech.
 
     `voice` is a name, or `{"id": …}` for a custom voice. `speed` is 0.25 to 4. `chunk_timeout` is how many seconds a model may be
-    silent in the middle of a sentence before that is an error. Raises ConfigurationError for a speed or a timeout out of range.
+    silent in the middle of a sentence before that is an error. Raises ConfigurationError: a blank name, a speed or a timeout out of range.
     """
 
-    model: str = "gpt-4o-mini-tts"
-    voice: str | Mapping[str, str] = "ash"
+    model: str = attrs.field(default="gpt-4o-mini-tts", validator=_not_blank)
+    voice: str | Mapping[str, str] = attrs.field(default="ash", validator=_voice)
     speed: float | None = attrs.field(default=None, validator=_between(0.25, 4))
     instructions: str | None = (
         "You will receive partial sentences. Do not complete the sentence just read out the text."
@@ -126,8 +153,7 @@ class VoiceConfig:
     barge_in: bool = True
 
     def __attrs_post_init__(self) -> None:
-        if self.prefetch < 1:
-            raise ConfigurationError(f"prefetch is {self.prefetch}; at least one sentence has to be on its way")
+        check_count(self.prefetch, where="prefetch")
 
 
 # --- what is heard -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import trio
 
 from trio_codex.audio import WholeSamples
 from trio_codex.errors import ConfigurationError, VoiceError
+from trio_codex.given import check_count
 from trio_codex.voice.inputs import pieces
 from trio_codex.voice.models import TTSModel, TTSSettings
 from trio_codex.voice.stages import Stage
@@ -53,8 +54,7 @@ class _Utterance:
 
 class _Speaking(Stage[str, Spoken]):
     def __init__(self, model: TTSModel, settings: TTSSettings, prefetch: int) -> None:
-        if prefetch < 1:
-            raise ConfigurationError(f"prefetch is {prefetch}; at least one sentence has to be on its way")
+        check_count(prefetch, where="prefetch")
         if not callable(getattr(model, "speak", None)):
             raise ConfigurationError(f"a text-to-speech model has a method speak(text, settings); {model!r} has none")
         super().__init__(self._speak)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from trio_codex.body import Body
 from trio_codex.callables import check_callable
 from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConfigurationError
+from trio_codex.given import check_seconds
 from trio_codex.voice.conversation import Conversation, Silence
 from trio_codex.voice.ears import Listening, listening
 from trio_codex.voice.inputs import AudioInput, Input
@@ -107,8 +107,7 @@ class VoicePipeline:
         seconds begin when an answer has been handed on or somebody has stopped speaking, and begin anew after what it says. Raises
         ConfigurationError for a pipeline without a workflow.
         """
-        if not after > 0 or math.isinf(after):
-            raise ConfigurationError(f"a silence of {after} s is none")
+        check_seconds(after, where="on_silence after")
         if not any(isinstance(stage, Answering) for stage in self.stages.parts):
             raise ConfigurationError("on_silence needs a pipeline with answering(workflow) among its stages")
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from trio_codex.errors import ConfigurationError
+from trio_codex.given import check_count
 from trio_codex.voice.stages import Stage
 
 __all__ = ["Sentences", "splitting"]
@@ -74,8 +74,7 @@ class Sentences:
     """Cuts a text that comes in pieces; `rest` is what is not a sentence yet."""
 
     def __init__(self, longest: int = 400) -> None:
-        if longest < 1:
-            raise ConfigurationError(f"the longest sentence has at least one character, not {longest}")
+        check_count(longest, where="the length of the longest sentence")
         self.rest: str = ""
         self._longest = longest
 

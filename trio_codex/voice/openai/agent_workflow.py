@@ -13,6 +13,7 @@ from trio_codex.callables import check_callable
 from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConfigurationError
 from trio_codex.events import HistoryItem, SessionEvent
+from trio_codex.given import check_seconds, check_text
 from trio_codex.http import open_api
 from trio_codex.tool_running import RunSync
 from trio_codex.voice.models import Send, Transcript
@@ -55,6 +56,8 @@ class AgentWorkflow:
             raise ConfigurationError(f"an AgentWorkflow is made of an Agent, not of {agent!r}")
         if on_event is not None:
             check_callable(on_event, "event", where="AgentWorkflow on_event")
+        check_text(model, where="AgentWorkflow model", or_none=True)
+        check_seconds(timeout, where="AgentWorkflow timeout")
         self._mind = Mind(agent, model or DEFAULT_MODEL, options or {}, context, on_event, run_sync)
         self._endpoint = endpoint
         self._api_key = api_key

@@ -14,6 +14,7 @@ import attrs
 
 from trio_codex.credentials import Endpoint, KeySource
 from trio_codex.errors import ConnectionFailed, RemoteProtocolError, ServerRefused, VoiceError
+from trio_codex.given import check_seconds
 from trio_codex.http import Answer, Api, open_api
 
 __all__ = ["Client", "answer", "told"]
@@ -47,13 +48,17 @@ async def answer(api: Api, what: str, path: str, **content: Any) -> AsyncIterato
         yield given
 
 
+def _seconds(_: object, field: attrs.Attribute[Any], value: float) -> None:
+    check_seconds(value, where=field.name)
+
+
 @attrs.frozen(kw_only=True)
 class Client:
     """Which service, with which key (None: as the environment says), and how many seconds it may be silent."""
 
     endpoint: Endpoint | None = None
     api_key: KeySource | None = attrs.field(default=None, repr=False)
-    timeout: float = 120.0
+    timeout: float = attrs.field(default=120.0, validator=_seconds)
     _api: Api | None = attrs.field(default=None, repr=False)
 
     @asynccontextmanager

@@ -96,7 +96,7 @@ _EVENTS: Mapping[str, Any] = {each.type: each for each in (_Delta, _SegmentEvent
 
 def read_transcript(body: str, response_format: str) -> Transcript:
     """Read a whole answer. Raises RemoteProtocolError."""
-    if response_format in ("text", "srt", "vtt"):
+    if response_format == "text":
         return Transcript(body.removesuffix("\n"))
     answer: _Answer = structure(_json(body), _Answer)
     return answer.value()
