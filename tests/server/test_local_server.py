@@ -411,6 +411,32 @@ async def test_a_defect_ends_one_session_and_not_the_server(connect: Any, error:
             await other.update()
 
 
+class Turns(trio.abc.Instrument):
+    """Counts the turns of the scheduler that tasks of one name take."""
+
+    def __init__(self, name: str) -> None:
+        self.count = 0
+        self._name = name
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += task.name.endswith(self._name)
+
+
+async def test_frames_that_wait_together_are_written_in_one_turn(connect: Any) -> None:
+    """With fifty sessions that speak, the answer would be late by as many turns."""
+    with trio.fail_after(60):
+        async with scripted() as server, connect(server) as client:
+            await client.say("Say one two three.")
+            await client.until("conversation.item.done")
+            turns = Turns("RealtimeConnection._write")
+            trio.lowlevel.add_instrument(turns)
+            await client.send(ResponseCreate())
+            frames = len(await client.until("response.done"))
+            trio.lowlevel.remove_instrument(turns)
+            assert frames > 12
+            assert turns.count < frames / 2
+
+
 async def test_leaving_by_cancellation(connect: Any) -> None:
     with trio.fail_after(60):
         with trio.CancelScope() as scope:

@@ -7,6 +7,7 @@ connections' streams and closes them when the time for an orderly end is over.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from hypercorn.utils import wrap_app
 from trio_codex.errors import ConfigurationError
 from trio_codex.logs import get_logger
 from trio_codex.server.faults import FaultPlan
+from trio_codex.server.faults.streams import Wrapped
 
 logger: Final = get_logger("server.http")
 
@@ -39,6 +41,50 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         advice = "take another port; 0 lets the system choose" if error.errno == errno.EADDRINUSE else ""
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}", advice=advice) from error
+
+
+class _Prompt(Wrapped):
+    """A connection on which a websocket writes without a turn of the scheduler: with many sessions, turns are long.
+
+    Not before it is open: hypercorn takes its time then, and relies on it, for clients that send a frame too early.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        super().__init__(stream)
+        self.open: bool = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write. One task at a time."""
+        sent = self._write(data) if self.open else 0
+        if sent < len(data) or not data:
+            await self.inner.send_all(memoryview(data)[sent:])
+        self.open = self.open or (os.name == "posix" and bytes(data[:12]) == b"HTTP/1.1 101")
+
+    def _write(self, data: bytes | bytearray | memoryview) -> int:
+        """Give the system what it takes at once."""
+        try:
+            return os.write(self.socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            raise trio.BrokenResourceError from None
+
+
+class _PromptLock:
+    """What keeps hypercorn's tasks from writing at the same time; costs no turn of the scheduler while nobody else does."""
+
+    def __init__(self, stream: _Prompt) -> None:
+        self._stream = stream
+        self._lock = trio.Lock()
+
+    async def __aenter__(self) -> None:
+        if self._stream.open and not self._lock.locked():
+            self._lock.acquire_nowait()
+        else:
+            await self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class WebServer:
@@ -80,10 +126,13 @@ class WebServer:
     async def _handle(self, stream: trio.SocketStream) -> None:
         self._streams.add(stream)
         try:
-            async with self._faults.around(stream) as carried:
+            prompt = _Prompt(stream)
+            async with self._faults.around(prompt) as carried:
                 if carried is not None:
                     # What has no handshake is taken as plain TCP.
-                    await TCPServer(self._app, self._config, self._context, ConnectionState({}), carried).run()
+                    server = TCPServer(self._app, self._config, self._context, ConnectionState({}), carried)
+                    server.send_lock = _PromptLock(prompt)  # type: ignore[assignment] # as far as hypercorn uses it
+                    await server.run()
         except Exception as error:
             logger.warning("a connection broke the rules: %r", error)  # hypercorn would end the whole server
         finally:

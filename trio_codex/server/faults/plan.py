@@ -82,7 +82,7 @@ class FaultPlan:
     # --- connections -----------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def around(self, stream: trio.SocketStream) -> AsyncIterator[Any]:
+    async def around(self, stream: trio.abc.HalfCloseableStream) -> AsyncIterator[Any]:
         """Give what the web server is to read and write instead of a new connection; None when it has been dealt with."""
         self._connections += 1
         carried: Any = stream
@@ -121,7 +121,7 @@ class FaultPlan:
         return None
 
 
-async def _refuse(stream: trio.SocketStream, answer: bytes) -> None:
+async def _refuse(stream: trio.abc.HalfCloseableStream, answer: bytes) -> None:
     try:
         if answer:
             await stream.send_all(answer)
