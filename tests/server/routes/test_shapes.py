@@ -19,6 +19,7 @@ openai = pytest.importorskip("openai")
 from openai.types import Model  # noqa: E402
 from openai.types.audio import (  # noqa: E402
     Transcription,
+    TranscriptionDiarized,
     TranscriptionStreamEvent,
     TranscriptionVerbose,
 )
@@ -33,7 +34,7 @@ TOOL = {"type": "function", "name": "get_weather", "description": "Weather.", "p
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     with trio.fail_after(60):
         async with (
-            open_local_server(stt=ScriptedSTT(["good morning"] * 3), tts=ToneTTS()) as server,
+            open_local_server(stt=ScriptedSTT(["good morning"] * 5), tts=ToneTTS()) as server,
             httpx.AsyncClient(base_url=server.http_url) as client,
         ):
             yield client
@@ -82,6 +83,9 @@ async def test_transcriptions(http: httpx.AsyncClient) -> None:
     fits(Transcription, (await transcribe()).json())
     fits(TranscriptionVerbose, (await transcribe(response_format="verbose_json")).json())
     fits(list[TranscriptionStreamEvent], events_of(await transcribe(stream="true")))
+    diarized = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json"}
+    fits(TranscriptionDiarized, (await transcribe(**diarized)).json())
+    fits(list[TranscriptionStreamEvent], events_of(await transcribe(**diarized, stream="true")))
 
 
 @pytest.mark.parametrize("kind", ["realtime", "transcription"])

@@ -86,6 +86,22 @@ async def test_each_stretch_of_speech_is_a_segment_with_its_times() -> None:
     assert [first["id"], second["id"]] == [0, 1]
 
 
+async def test_who_says_what() -> None:
+    sound = wav(SILENCE + babble(1000) + SILENCE + babble(1000) + SILENCE)
+    asked = {"sound": sound, "response_format": "diarized_json", "model": "gpt-4o-transcribe-diarize"}
+    whole = (await transcribe("one two", "three", **asked)).json()
+    assert [(each["text"], each["speaker"]) for each in whole["segments"]] == [("one two", "A"), ("three", "A")]
+    assert whole["text"] == "one two three"
+    streamed = await transcribe("one two", "three", **asked, stream="true")
+    lines = [line.removeprefix("data: ") for line in streamed.text.split("\n\n") if line]
+    events = [json.loads(line) for line in lines[:-1]]
+    assert [each["type"].removeprefix("transcript.text.") for each in events] == [
+        *("delta", "delta", "segment"),
+        *("delta", "segment", "done"),
+    ]
+    assert [each for each in events if each["type"].endswith("segment")] == whole["segments"]
+
+
 async def test_subtitles() -> None:
     srt = (await transcribe("one", response_format="srt")).text
     assert srt == "1\n00:00:00,000 --> 00:00:00,500\none\n"
@@ -119,7 +135,7 @@ async def test_a_recogniser_that_dies_is_asked_once_more() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"response_format": "diarized_json"}, "response_format"),
+        ({"response_format": "lrc"}, "response_format"),
         ({"stream": "perhaps"}, "stream"),
         ({"timestamp_granularities[]": "word"}, "timestamp_granularities"),
         ({"chunking_strategy[threshold]": "2"}, "chunking_strategy.threshold"),

@@ -77,12 +77,14 @@ async def test_speaking(quick: LocalServer) -> None:
     assert 0 < len(fast) < len(plain)
 
 
-@pytest.mark.parametrize("response_format", ["json", "verbose_json", "text"])
+@pytest.mark.parametrize("response_format", ["json", "verbose_json", "diarized_json", "text"])
 async def test_recordings(quick: LocalServer, response_format: str) -> None:
     settings = STTSettings(response_format=response_format)  # type: ignore[arg-type]
     transcript = await OpenAISTT(endpoint=quick.endpoint).transcribe(SILENCE, settings)
     assert transcript.text == "hello there"
-    assert (transcript.duration_s == 0.9) is (response_format == "verbose_json")
+    assert (transcript.duration_s == 0.9) is (response_format in ("verbose_json", "diarized_json"))
+    speakers = {"verbose_json": [None], "diarized_json": ["A"]}.get(response_format, [])
+    assert [segment.speaker for segment in transcript.segments] == speakers
 
 
 async def test_recordings_in_parts(quick: LocalServer) -> None:

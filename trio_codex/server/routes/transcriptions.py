@@ -17,11 +17,11 @@ from trio_codex.grammar import Refusal, number, one_of, text, wrong_value
 from trio_codex.server.recordings import PAUSE, Segment, recognised
 from trio_codex.server.routes.exchange import Body, HttpRefusal, Made, read_form
 from trio_codex.server.service import Service
-from trio_codex.server.transcripts import Transcript
+from trio_codex.server.transcripts import Transcript, diarized
 
 LARGEST_FILE: Final = 25 << 20
 LONGEST_S: Final = 1500
-FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")
+FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 _VAD_NUMBERS: Final = {
     "threshold": number(0, 1),
     "prefix_padding_ms": number(0, whole=True),
@@ -69,6 +69,8 @@ def _whole(order: _Order, segments: list[Segment]) -> Response:
             return JSONResponse(transcript.json())
         case "verbose_json":
             return JSONResponse(transcript.verbose_json())
+        case "diarized_json":
+            return JSONResponse(transcript.diarized_json())
         case "srt":
             return PlainTextResponse(transcript.srt())
         case "vtt":
@@ -85,6 +87,8 @@ async def _stream(service: Service, order: _Order, body: Body) -> None:
                 await body.event({"type": "transcript.text.delta", "delta": f" {word}" if said else word})
                 said = said or [segment]
             said = [*said, segment] if said[-1] is not segment else said
+            if order.form == "diarized_json":
+                await body.event(diarized(len(said) - 1, segment))
     transcript = order.transcript(said)
     await body.event({"type": "transcript.text.done", "text": transcript.text, "usage": transcript.usage})
     await body.write(b"data: [DONE]\n\n")
