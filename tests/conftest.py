@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import random
+import signal
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +63,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "shows_keys: this test shows a key on purpose")
     config.pluginmanager.register(_module("secrecy"), "secrecy")
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that runs the tests in its background lets them ignore it
     config.addinivalue_line("markers", "deadline(seconds): how long an async test may take, on its own clock")
     if config.getoption("--trio-seed") is None:
         config.option.trio_seed = random.SystemRandom().randrange(2**32)
