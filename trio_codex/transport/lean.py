@@ -172,6 +172,8 @@ class LeanTransport:
         if self._frames.over is not None or self._frames.closing:
             raise self._lost()
         text = self._frames.text
+        if len(frames) == 1 and frames[0]:  # most come alone
+            return self._write(text(frames[0])) and not self._broken
         return self._write(b"".join([text(frame) for frame in frames if frame])) and not self._broken
 
     def _write(self, data: bytes) -> bool:
