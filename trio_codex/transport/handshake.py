@@ -36,6 +36,7 @@ class Handshake:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._key = generate_key()
+        self._accept = accept_key(self._key).encode()
         self.request: bytes = self._usual_request() or self._any_request()
 
     def is_usual_yes(self, head: bytes) -> bool:
@@ -48,7 +49,7 @@ class Handshake:
             len(said) == len(headers) <= _MANY
             and said.get(b"upgrade", b"").lower() == b"websocket"
             and said.get(b"connection", b"").lower() == b"upgrade"
-            and said.get(b"sec-websocket-accept") == accept_key(self._key).encode()
+            and said.get(b"sec-websocket-accept") == self._accept
             and not any(name in said for name in _AGREED)
         )
 

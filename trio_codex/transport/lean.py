@@ -53,8 +53,8 @@ class _Connection:
         self._target = target
 
     async def __aenter__(self) -> LeanTransport:
-        self._wire, frames = await _connected(self._target)
         secrets = self._target.secrets
+        self._wire, frames = await _connected(self._target)
         del self._target  # with its headers and all
         return LeanTransport(self._wire, frames, secrets)
 
@@ -245,6 +245,7 @@ async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> Frames:
     handshake = Handshake(target)
     try:
         wire.write(handshake.request)
+        frames = Frames()  # here, for what runs after a wait runs on cold caches
         while (head := said.find(_END_OF_HEAD) + len(_END_OF_HEAD)) < len(_END_OF_HEAD):
             await _hear(wire, target, said)
             if len(said) > _HEAD_BYTES or not said.startswith(b"HTTP/1."[: len(said)]):
@@ -253,7 +254,6 @@ async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> Frames:
             await _look_closer(handshake, head, wire, target, said)
     except OSError as error:
         raise why_not_opened(target, bytes(said), hung_up=True) from error
-    frames = Frames()
     with suppress(OSError):  # which the reader is going to meet
         wire.write(frames.feed(bytes(said[head:])))  # what came with the answer may want one itself
     return frames

@@ -31,12 +31,18 @@ __all__ = ["address_of", "connect", "host_of", "open_socket", "open_stream", "tl
 
 _log: Final = get_logger("transport")
 
-_OPTIONS: Final = (
-    ("TCP_NOTSENT_LOWAT", 2**14),  # as Trio sets it: what the network does not take yet waits here
-    ("TCP_KEEPIDLE", 20),
-    ("TCP_KEEPINTVL", 5),
-    ("TCP_KEEPCNT", 4),
-)  # a peer is gone after 40 s of silence
+_OPTIONS: Final = tuple(
+    (getattr(socket, name), value)
+    for name, value in (
+        ("TCP_NOTSENT_LOWAT", 2**14),  # as Trio sets it: what the network does not take yet waits here
+        ("TCP_KEEPIDLE", 20),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 4),
+    )
+    if hasattr(socket, name)  # not every system has all of them
+)
+"""A peer is gone after 40 s of silence."""
+
 _UNDER_WAY: Final = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK)
 _READ_BYTES: Final = 64 * 1024
 
@@ -159,9 +165,8 @@ async def _reach(family: socket.AddressFamily, host: str, port: int) -> socket.s
 def _set_up(tcp: socket.socket | trio.socket.SocketType) -> None:
     tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _OPTIONS:
-        if (option := getattr(socket, name, None)) is not None:  # not every system has all of them
-            tcp.setsockopt(socket.IPPROTO_TCP, option, value)
+    for option, value in _OPTIONS:
+        tcp.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _socket_of(stream: trio.SocketStream) -> socket.socket:
