@@ -19,6 +19,8 @@ from trio_codex.protocol.peer_items import ROOT, ItemList, Record, record_of
 
 ROOM = 100
 """Bytes of audio that may be held."""
+MOST = 8
+"""Items that a conversation may hold."""
 
 
 def spoken(item_id: str, audio: bytes = b"") -> Record:
@@ -41,7 +43,7 @@ class Items(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.items = ItemList(kept_audio=ROOM, at_most=30)
+        self.items = ItemList(kept_audio=ROOM, at_most=MOST)
         self.model = Model()
         self.count = 0
 
@@ -54,6 +56,10 @@ class Items(RuleBasedStateMachine):
         record = spoken(f"i{self.count}", bytes(size))
         ids = [known.id for known in self.model.order]
         previous = data.draw(st.sampled_from([None, ROOT, *ids]))
+        if len(ids) == MOST:
+            with pytest.raises(Refusal, match="holds 8 items"):
+                self.items.check_room(record.id, previous)
+            return
         self.items.check_room(record.id, previous)
         self.items.add(record, previous)
         place = len(ids) if previous is None else 0 if previous == ROOT else ids.index(previous) + 1
