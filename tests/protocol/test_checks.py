@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,41 +68,41 @@ def says(check: Check, value: Any, whole: Any = WHOLE) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("check", "passing", "refused", "complaint"),
+    ("make", "passing", "refused", "complaint"),
     [
-        (must("be even", lambda value: value % 2 == 0), [2], 3, "must be even, not 3"),
-        (between(1, 5), [1, 5, 2.5], 0, "must be 1 to 5, not 0"),
-        (between(1, 5), [], 5.01, "must be 1 to 5, not 5.01"),
-        (between(1, 5), [], True, "must be 1 to 5, not True"),
-        (between(1, 5, "inf"), ["inf"], "2", "must be 1 to 5 or 'inf', not '2'"),
-        (between(1, 5, "inf", "auto"), ["auto"], None, "must be 1 to 5 or 'inf' or 'auto', not None"),
-        (at_least(2), [2, 2.5, 99], 1, "must be 2 or more, not 1"),
-        (at_least(0), [], False, "must be 0 or more, not False"),
-        (one_of("a"), ["a"], "b", "must be 'a', not 'b'"),
-        (one_of("a", "b", "c"), ["a", "c"], LEFT_OUT, "must be 'a', 'b' or 'c', not left out"),
-        (one_of("a", also="an object", of_kind=dict), ["a", {}], "b", "must be 'a', or an object, not 'b'"),
-        (none_of("a", "b", says="be another"), ["c", None], "b", "must be another, not 'b'"),
-        (at_most(3), ["", "abc"], "abcd", "must be a string of 3 characters at most, not of 4"),
-        (at_most(3), [], 7, "must be a string of 3 characters at most, not 7"),
-        (matches("[a-z]+", "small letters"), ["abc"], "abC", "must be small letters, not 'abC'"),
-        (matches("[a-z]+", "small letters"), [], 7, "must be small letters, not 7"),
-        (of_type(list, "an array"), [[]], {"secret": 1}, "must be an array, not an object"),
-        (left_out("nobody needs it"), [], 1, "must be left out: nobody needs it"),
-        (null("it is off"), [], 1, "must be None (null): it is off"),
-        (different("name"), [[], [{"name": "a"}, {"name": "b"}], [{}, {}], ["a", "a"], "aa", None],
+        (lambda: must("be even", lambda value: value % 2 == 0), [2], 3, "must be even, not 3"),
+        (lambda: between(1, 5), [1, 5, 2.5], 0, "must be 1 to 5, not 0"),
+        (lambda: between(1, 5), [], 5.01, "must be 1 to 5, not 5.01"),
+        (lambda: between(1, 5), [], True, "must be 1 to 5, not True"),
+        (lambda: between(1, 5, "inf"), ["inf"], "2", "must be 1 to 5 or 'inf', not '2'"),
+        (lambda: between(1, 5, "inf", "auto"), ["auto"], None, "must be 1 to 5 or 'inf' or 'auto', not None"),
+        (lambda: at_least(2), [2, 2.5, 99], 1, "must be 2 or more, not 1"),
+        (lambda: at_least(0), [], False, "must be 0 or more, not False"),
+        (lambda: one_of("a"), ["a"], "b", "must be 'a', not 'b'"),
+        (lambda: one_of("a", "b", "c"), ["a", "c"], LEFT_OUT, "must be 'a', 'b' or 'c', not left out"),
+        (lambda: one_of("a", also="an object", of_kind=dict), ["a", {}], "b", "must be 'a', or an object, not 'b'"),
+        (lambda: none_of("a", "b", says="be another"), ["c", None], "b", "must be another, not 'b'"),
+        (lambda: at_most(3), ["", "abc"], "abcd", "must be a string of 3 characters at most, not of 4"),
+        (lambda: at_most(3), [], 7, "must be a string of 3 characters at most, not 7"),
+        (lambda: matches("[a-z]+", "small letters"), ["abc"], "abC", "must be small letters, not 'abC'"),
+        (lambda: matches("[a-z]+", "small letters"), [], 7, "must be small letters, not 7"),
+        (lambda: of_type(list, "an array"), [[]], {"secret": 1}, "must be an array, not an object"),
+        (lambda: left_out("nobody needs it"), [], 1, "must be left out: nobody needs it"),
+        (lambda: null("it is off"), [], 1, "must be None (null): it is off"),
+        (lambda: different("name"), [[], [{"name": "a"}, {"name": "b"}], [{}, {}], ["a", "a"], "aa", None],
          [{"name": "a"}, {"name": "b"}, {"name": "a"}], "must have different names, not 'a' twice"),
-        (among("tools[].name", "a tool"), ["a", "b"], "c", "must be a tool ('a', 'b'), not 'c'"),
-        (among("n[].name", "a tool"), [], "c", "must be a tool (there are none), not 'c'"),
-        (pairs(1), [{}, {"a": 1}, [1, 2]], {"a": 1, "b": 2}, "must hold 1 pairs at most, not 2"),
-        (keys(at_most(2)), [{}, {"ab": 1}, ["abc"], "abc"], {"ab": 1, "abc": 2},
+        (lambda: among("tools[].name", "a tool"), ["a", "b"], "c", "must be a tool ('a', 'b'), not 'c'"),
+        (lambda: among("n[].name", "a tool"), [], "c", "must be a tool (there are none), not 'c'"),
+        (lambda: pairs(1), [{}, {"a": 1}, [1, 2]], {"a": 1, "b": 2}, "must hold 1 pairs at most, not 2"),
+        (lambda: keys(at_most(2)), [{}, {"ab": 1}, ["abc"], "abc"], {"ab": 1, "abc": 2},
          "has a key that must be a string of 2 characters at most, not of 3"),
     ],
 )  # fmt: skip
 def test_what_a_check_lets_pass_and_what_it_says_of_the_rest(
-    check: Check, passing: list[Any], refused: Any, complaint: str
+    make: Callable[[], Check], passing: list[Any], refused: Any, complaint: str
 ) -> None:
-    assert [says(check, value) for value in passing] == [None] * len(passing)
-    assert says(check, refused) == complaint
+    assert [says(make(), value) for value in passing] == [None] * len(passing)
+    assert says(make(), refused) == complaint
 
 
 def test_anything_is_among_what_is_not_told() -> None:
@@ -123,6 +124,12 @@ def test_a_rule_says_where_it_is_broken() -> None:
     assert list(rule.violations({"tools": [{"name": None}, {"name": "b"}]})) == [
         (("tools", 1, "name"), "must be 'a', not 'b'")
     ]
+
+
+def test_a_rule_may_look_at_what_stands_beside() -> None:
+    rule = Rule("choice", among("tools[].name", "a tool"), "a source")
+    assert list(rule.violations({**WHOLE, "choice": "b"})) == []
+    assert list(rule.violations({**WHOLE, "choice": "c"})) == [(("choice",), "must be a tool ('a', 'b'), not 'c'")]
 
 
 def test_a_rule_may_ask_for_what_is_not_there() -> None:

@@ -136,6 +136,8 @@ def test_an_integer_may_be_written_as_a_number() -> None:
         (str, 5, "expected a string, got an integer @ $"),
         (bytes, 5, "expected a string of base64, got an integer @ $"),
         (bytes, "A", "not valid base64 @ $"),
+        (bytes, "QQ==!", "not valid base64 @ $"),
+        (bytes, "Q Q==", "not valid base64 @ $"),
         (tuple[int, ...], {}, "expected an array, got an object @ $"),
         (tuple[int, ...], [1, "a", None], "expected an integer, got a string @ $[1]"),
         (Mapping[str, int], [], "expected an object, got an array @ $"),

@@ -545,6 +545,7 @@ OVERRIDES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"metadata": {"k" * 65: ""}}, "response.metadata", "64 characters at most, not of 65", DESCRIPTION),
     ({"metadata": {"k": "v" * 513}}, "response.metadata.k", "512 characters at most, not of 513", DESCRIPTION),
     ({"metadata": {"k": 1}}, "response.metadata.k", "expected a string", MODELS),
+    ({"metadata": {"k" * 80: 1}}, f"response.metadata.{'k' * 64}: ", "expected a string", MODELS),
     ({"max_output_tokens": 5000}, "response.max_output_tokens", "1 to 4096 or 'inf'", DESCRIPTION),
     ({"output_modalities": ["text", "audio"]}, "response.output_modalities", "['audio'] or ['text']", DESCRIPTION),
     ({"tool_choice": "always"}, "response.tool_choice", "'auto', 'none' or 'required'", MODELS),
@@ -641,10 +642,11 @@ def test_every_rule_is_broken_by_some_case_here() -> None:
     ["gpt-4o-realtime-preview", "gpt-4o-realtime-preview-2025-06-03", "gpt-4o-mini-realtime-preview-2024-12-17"],
 )
 def test_models_with_an_announced_end(model: str) -> None:
-    (warning,) = check(SessionSettings(), model=model)
-    assert model in warning
-    assert "2026-05-07" in warning
-    assert "modelcostwatch (third party)" in warning
+    transcribing = SessionSettings(transcription=Transcription(model=model))
+    for warnings in (check(SessionSettings(), model=model), check(transcribing)):
+        (warning,) = warnings
+        assert warning.startswith(f"the model {model} is to be shut down, announced for 2026-05-07 [")
+        assert "modelcostwatch (third party)" in warning
 
 
 @pytest.mark.parametrize("model", ["gpt-realtime", "gpt-realtime-2.1", "gpt-5-realtime", None])

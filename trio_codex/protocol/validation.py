@@ -108,14 +108,13 @@ def check_event(event: Mapping[str, Any]) -> None:
 # --- applying ----------------------------------------------------------------------------------------------------------
 
 
+@attrs.define
 class _Wrong(Exception):  # noqa: N818 - it never leaves this module
     """What is wrong, and where on the wire; `named` says it to the author of the value."""
 
-    def __init__(self, path: Path, says: str, source: str) -> None:
-        super().__init__(path, says, source)
-        self.path = path
-        self.says = says
-        self.source = source
+    path: Path
+    says: str
+    source: str
 
     def named(self, name: Name) -> ConfigurationError:
         return ConfigurationError(f"{name(self.path)}{self.says} [{self.source}]")
@@ -185,7 +184,7 @@ def _dotted(path: Path) -> str:
 
 def _under(what: str) -> Name:
     """Names as the API's: `session.audio.output.speed`."""
-    return lambda path: f"{what}.{_dotted(path)}" if path else what
+    return lambda path: f"{what}.{_dotted(path)}"
 
 
 _SETTINGS: Final = {wire: field for field, wire in WIRE_PATHS.items()}
