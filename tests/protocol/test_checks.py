@@ -107,6 +107,15 @@ def test_what_a_check_lets_pass_and_what_it_says_of_the_rest(
 
 def test_anything_is_among_what_is_not_told() -> None:
     assert says(among("more[].name", "a tool"), "c") is None
+    nested = among("groups[].tools[].name", "a tool")
+    assert says(nested, "c", {"groups": []}) == "must be a tool (there are none), not 'c'"
+    assert says(nested, "c", {"tools": []}) is None
+
+
+def test_a_check_of_keys_sees_the_whole_too() -> None:
+    check = keys(among("tools[].name", "a tool"))
+    assert says(check, {"a": 1, "b": 2}) is None
+    assert says(check, {"a": 1, "c": 2}) == "has a key that must be a tool ('a', 'b'), not 'c'"
 
 
 def test_long_values_are_shown_in_part() -> None:

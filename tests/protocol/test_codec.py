@@ -150,6 +150,7 @@ def test_numbers_and_text_of_any_size_are_kept(unknown: dict[str, Any], indent: 
         ("{}", "required field missing", "$.type"),
         ('{"type":null}', "expected a string, got null", "$.type"),
         ('{"type":7}', "expected a string, got an integer", "$.type"),
+        ('{"type":7,"n":1e300}', "expected a string, got an integer", "$.type"),
         ('{"type":["error"]}', "expected a string, got an array", "$.type"),
         ('{"type":"error","event_id":"e","error":[]}', "expected an object, got an array", "$.error"),
         ('{"type":"error","event_id":"e","error":{"type":"t"}}', "required field missing", "$.error.message"),
@@ -420,6 +421,11 @@ def test_subclasses_of_json_types_and_sequences_can_be_said() -> None:
     assert encode_client_event(event) == frame
 
 
+def test_what_is_written_the_slow_way_looks_the_same() -> None:
+    frame = f'{{"type":"response.cancel","more":[{10**30},{{"a":1}}]}}'
+    assert encode_client_event(decode_client_event(frame)) == frame
+
+
 def test_structure_and_unstructure_report_their_own_side() -> None:
     with pytest.raises(RemoteProtocolError, match=r"expected a string, got null @ \$\.id"):
         structure({"id": None}, protocol.VoiceId)
@@ -431,6 +437,7 @@ def test_structure_and_unstructure_report_their_own_side() -> None:
 
 @example(b"\0\1", "event_1", {})
 @example(b"", "a word", {})
+@example(b"", 'a "word"', {})
 @example(b"", "\N{MICRO SIGN}", {})
 @example(b"", None, {"more": 1})
 @given(

@@ -70,6 +70,7 @@ class House(Wire):
     animals: tuple[Animal, ...] = ()
     pet: Pet | None = None
     dog: Dog | None = None
+    guest: Cat | Mapping[str, Any] | None = None
 
 
 SAID = [
@@ -105,6 +106,8 @@ SAID = [
     (Pet, {"type": "cat", "lives": 1}, Cat(lives=1, tame=None)),
     (House, {"dog": {"type": "dog", "role": "guide"}}, House(dog=Guide(), animals=None)),  # type: ignore[arg-type]
     (House, {"animals": [], "pet": {"type": "yeti"}}, House(pet=Beast("yeti", {"type": "yeti"}))),
+    (House, {"animals": [], "guest": {"type": "cat", "lives": 1}}, House(guest=Cat(lives=1, tame=None))),
+    (House, {"animals": [], "guest": {"type": "yeti"}}, House(guest={"type": "yeti"})),
 ]  # fmt: skip
 
 

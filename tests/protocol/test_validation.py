@@ -298,7 +298,7 @@ def test_models_that_reason_or_are_not_known(model: str | None) -> None:
 def test_a_new_session_detects_turns_unless_told_otherwise() -> None:
     whisper = SessionSettings(transcription=Transcription(model="gpt-realtime-whisper", delay="low"))
     assert refusal(whisper, complete=True).startswith("SessionSettings.turn_detection must be None")
-    assert check(whisper, complete=False) == ()  # an update: it may be off already
+    assert check(whisper) == ()  # an update: it may be off already
 
 
 def test_an_update_is_seen_with_what_holds_already() -> None:
@@ -358,6 +358,7 @@ class Sketch:
 
 AGENTS: list[tuple[Briefing, str, str, str]] = [
     (briefing(voice="nova"), "voice of agent 'Greeter'", "a realtime voice", THIRD_PARTY),
+    (attrs.evolve(briefing(), instructions=5), "instructions of agent 'Greeter': ", "expected a string", MODELS),
     (briefing(Sketch("get weather")), "name of tool 'get weather' of agent 'Greeter'", "64 letters", "of functions"),
     (briefing(Sketch("x" * 65)), "name of tool 'xxx", "64 letters", "of functions"),
     (briefing(Sketch("")), "name of tool ''", "64 letters", "of functions"),
@@ -450,16 +451,21 @@ BETA = {
     "voice": "audio.output.voice",
     "speed": "audio.output.speed",
     "max_response_output_tokens": "max_output_tokens",
-    "temperature": "nothing in its place",
+    "temperature": None,
 }
 
 
 @pytest.mark.parametrize(("name", "today"), BETA.items())
-def test_names_of_the_beta_era_in_a_session_object(name: str, today: str) -> None:
+def test_names_of_the_beta_era_in_a_session_object(name: str, today: str | None) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_session({"type": "realtime", name: "x"})
-    assert str(caught.value).startswith(f"session.{name} is a name of the beta era")
-    assert today in str(caught.value)
+    advice = f"now it is {today}" if today else "the API has nothing in its place"
+    assert str(caught.value).startswith(f"session.{name} is a name of the beta era: {advice} [{MODELS}")
+
+
+def test_a_session_object_is_json() -> None:
+    with pytest.raises(ConfigurationError, match=r"^session\.tracing\.of must be a JSON value, which set is not"):
+        check_session({"type": "realtime", "tracing": {"of": {1}}})
 
 
 @pytest.mark.parametrize("session", [{}, {"type": "hologram"}, {"type": 5}, {"type": "translation"}])

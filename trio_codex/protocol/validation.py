@@ -199,7 +199,7 @@ def _in_briefing(briefing: Briefing, settings: SessionSettings) -> Name:
             return _of_tools(path[1:], briefing, of_agent)
         field, rest = next(
             ((field, path[len(wire) :]) for wire, field in _SETTINGS.items() if path[: len(wire)] == wire),
-            (str(path[0]) if path else "", path[1:]),
+            (str(path[0]), path[1:]),
         )
         if field in ("voice", "instructions") and getattr(settings, field) is UNSET:
             return f"{field} {of_agent}"
