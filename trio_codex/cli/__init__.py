@@ -7,40 +7,35 @@ error. Ctrl-C and SIGTERM cancel the command, so that everything is closed in or
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
+from typing import Any
 
 import trio
 
-from trio_codex.cli import demo, doctor, inspect, probe, replay, serve, talk, voice
 from trio_codex.cli.beside import beside
 from trio_codex.errors import TrioCodexError
 
 __all__ = ["run"]
 
-_COMMANDS = {
-    "demo": demo,
-    "talk": talk,
-    "voice": voice,
-    "serve": serve,
-    "probe": probe,
-    "doctor": doctor,
-    "inspect": inspect,
-    "replay": replay,
-}
+_COMMANDS = ("demo", "talk", "voice", "serve", "probe", "doctor", "inspect", "replay")
 _INTERRUPTED = 130
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; gives the exit status."""
-    options = _parser().parse_args(arguments)
+    # Only the command that is named is imported: all of them would take three times as long.
+    named = [name for name in _COMMANDS if name in arguments[:1]]
+    commands = {name: _module(name) for name in named or _COMMANDS}
+    options = _parser(commands).parse_args(arguments)
     _log_to_stderr()
-    command = _COMMANDS[options.command]
+    command = commands[options.command]
     try:
         status = trio.run(_until_signal, lambda: command.run(options), getattr(command, "ON_SIGNAL", _INTERRUPTED))
         if sys.stdout is not None:
@@ -95,12 +90,16 @@ async def _until_signal(command: Callable[[], Awaitable[int]], on_signal: int) -
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _module(name: str) -> Any:
+    return importlib.import_module(f"trio_codex.cli.{name}")
+
+
+def _parser(commands: Mapping[str, Any]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="trio-codex", description="Live voice agents on Trio.")
     parser.add_argument("--version", action="version", version=version("trio-codex"))
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in _COMMANDS.items():
+    named = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in commands.items():
         summary = (module.__doc__ or "").partition("\n")[0]
-        command = commands.add_parser(name, help=summary, description=summary)
+        command = named.add_parser(name, help=summary, description=summary)
         module.add_arguments(command)
     return parser

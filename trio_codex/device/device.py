@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -20,7 +20,9 @@ from trio_codex.device.loudspeaker import Loudspeaker
 from trio_codex.device.microphone import Microphone
 from trio_codex.errors import ConnectionLost, TrioCodexError
 from trio_codex.events import AudioEvent, AudioInterruptedEvent
-from trio_codex.session import EventStream, Session
+
+if TYPE_CHECKING:
+    from trio_codex.session import EventStream, Session
 
 CLOSING_LIMIT_S: Final = 2.0
 
