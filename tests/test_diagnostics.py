@@ -524,13 +524,22 @@ async def test_the_local_server() -> None:
 # --- what is yours to mend -----------------------------------------------------------------------------------------------
 
 
+async def failing() -> str:
+    await trio.lowlevel.checkpoint()
+    raise OSError("the vault is shut")
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [
         ({"endpoint": Endpoint.azure(resource="mine")}, "no API key found"),
-        ({"endpoint": Endpoint.custom("http://example.org/v1"), "api_key": "k"}, "unencrypted"),
+        ({"endpoint": Endpoint.custom("http://example.org/v1"), "api_key": "sk-test"}, "unencrypted"),
         ({"endpoint": HERE, "transport": "carrier-pigeon"}, "carrier-pigeon"),
         ({"endpoint": HERE, "timeout": 0}, "timeout"),
+        ({"endpoint": HERE, "timeout": "8"}, "timeout"),
+        ({"endpoint": HERE, "timeout": None}, "timeout"),
+        ({"endpoint": HERE, "api_key": lambda: {}["vault"]}, "whoever was asked for the key raised KeyError"),
+        ({"endpoint": HERE, "api_key": failing}, "whoever was asked for the key raised OSError"),
         ({"endpoint": HERE, "timeout": float("nan")}, "timeout"),
     ],
 )

@@ -24,7 +24,8 @@ class Verdict(NamedTuple):
 
 
 _KEY: Final = (
-    "give a valid API key (CODEX_API_KEY, auth.json or OPENAI_API_KEY); `trio-codex doctor` says which one was used"
+    "give a valid API key (CODEX_API_KEY, auth.json or OPENAI_API_KEY; for Endpoint.azure and Endpoint.custom, which those are not for,"
+    " api_key=); `trio-codex doctor` says which one was used"
 )
 _EXPIRED: Final = "this key has expired: make a new API key, or let a new client secret be made for each connection"
 _QUOTA: Final = (

@@ -50,8 +50,8 @@ def proxy() -> Iterator[ProxyProcess]:
 
 @pytest.fixture
 def guarded_proxy() -> Iterator[ProxyProcess]:
-    """A proxy that lets only `user` with the password `hunter2-@:/` in."""
-    with running("user:hunter2-@:/") as process:
+    """A proxy that lets only `somebody` with the password `hunter2-@:/` in."""
+    with running("somebody:hunter2-@:/") as process:
         yield process
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import getpass
 import json
+import os
+import pty
+import re
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,7 +22,6 @@ import trio
 import trustme
 
 from trio_codex import Endpoint
-from trio_codex.cli import _parser, doctor
 from trio_codex.diagnostics import CHECKS, Check, Examination, Finding, Report, Skip, examine
 from trio_codex.diagnostics.doctor import _clock
 from trio_codex.errors import ConfigurationError
@@ -52,8 +57,8 @@ async def service(*faults: str) -> AsyncIterator[LocalServer]:
 
 
 @asynccontextmanager
-async def behind_tls(server: LocalServer, certificate: trustme.LeafCert) -> AsyncIterator[int]:
-    """The same service over TLS; gives the port."""
+async def behind_tls(server: LocalServer, certificate: trustme.LeafCert, date: bytes = b"") -> AsyncIterator[int]:
+    """The same service over TLS, where it is that date; gives the port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
     port = int(server.http_url.split("/")[2].rpartition(":")[2])
@@ -66,7 +71,7 @@ async def behind_tls(server: LocalServer, certificate: trustme.LeafCert) -> Asyn
             return
         async with await trio.open_tcp_stream("127.0.0.1", port) as far, trio.open_nursery() as nursery:
             nursery.start_soon(pump, near, far, nursery.cancel_scope)
-            nursery.start_soon(pump, far, near, nursery.cancel_scope)
+            nursery.start_soon(pump, far, near, nursery.cancel_scope, date)
 
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
@@ -75,10 +80,10 @@ async def behind_tls(server: LocalServer, certificate: trustme.LeafCert) -> Asyn
         nursery.cancel_scope.cancel()
 
 
-async def pump(source: trio.abc.Stream, sink: trio.abc.Stream, scope: trio.CancelScope) -> None:
+async def pump(source: trio.abc.Stream, sink: trio.abc.Stream, scope: trio.CancelScope, date: bytes = b"") -> None:
     try:
         while data := await source.receive_some():
-            await sink.send_all(data)
+            await sink.send_all(re.sub(rb"(?i)\r\ndate: [^\r]*", b"\r\ndate: " + date, data) if date else data)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass
     scope.cancel()
@@ -102,16 +107,48 @@ class Said:
 Doctor = Callable[..., Any]
 
 
+async def as_a_process(*arguments: str) -> Said:
+    """What `trio-codex doctor` says in this environment."""
+    command = [sys.executable, "-m", "trio_codex", "doctor", *arguments]
+    done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert done.stderr == b""
+    return Said(done.returncode, done.stdout.decode())
+
+
 @pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Doctor:
+def ask() -> Doctor:
+    """Runs the command for people and, at the same time, for machines: both say the same. Gives what people see."""
+
     async def run(*arguments: str) -> Said:
-        status = await doctor.run(_parser().parse_args(["doctor", *arguments]))
-        said = capsys.readouterr()
-        assert KEY not in said.out + said.err
-        assert WRONG not in said.out + said.err
-        return Said(status, said.out)
+        said: dict[str, Said] = {}
+
+        async def note(form: str, *options: str) -> None:
+            said[form] = await as_a_process(*arguments, *options)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(note, "text")
+            nursery.start_soon(note, "json", "--json")
+        check_that_it_is_the_same(said["text"], said["json"])
+        return said["text"]
 
     return run
+
+
+def check_that_it_is_the_same(text: Said, machine: Said) -> None:
+    facts = json.loads(machine.out)
+    assert text.status == machine.status == (0 if facts["ok"] else 1)
+    failed = [each for each in facts["checks"] if each["outcome"] == "failed"]
+    lines = text.out.splitlines()
+    assert [line.split()[0].lower() for line in lines[: len(facts["checks"])]] == [
+        each["outcome"] for each in facts["checks"]
+    ]
+    if failed:
+        told = f"Look at this first: {failed[0]['check']}. {failed[0]['advice'] or failed[0]['what']}"
+        assert without_times(told) == without_times(lines[-1])
+
+
+def without_times(text: str) -> str:
+    return re.sub(r"\d", "0", text)
 
 
 async def test_no_key(ask: Doctor, environment: Environment) -> None:
@@ -138,7 +175,12 @@ async def test_no_key(ask: Doctor, environment: Environment) -> None:
         ("server-error:on=realtime", "realtime", "HTTP status 500 (server_error)", "the service itself failed"),
         ("error-event", "realtime", "", "the service itself failed"),
         ("failed-response:code=insufficient_quota", "realtime", "", "the account has no quota left"),
-        ("drop-before-upgrade:on=realtime", "realtime", "hung up during the websocket handshake", ""),
+        (
+            "drop-before-upgrade:on=realtime",
+            "realtime",
+            "hung up during the websocket handshake",
+            "may let no websockets",
+        ),
     ],
 )
 async def test_what_the_service_refuses(
@@ -148,9 +190,7 @@ async def test_what_the_service_refuses(
     advice: str,
     ask: Doctor,
     environment: Environment,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trio_codex.http.FIRST_DELAY_S", 0.001)
     async with service(*([fault] if fault else [])) as server:
         environment(OPENAI_BASE_URL=server.http_url, OPENAI_API_KEY=KEY if fault else WRONG)
         said = await ask()
@@ -162,11 +202,28 @@ async def test_what_the_service_refuses(
         assert said.out.count("the key was refused (invalid_api_key)") == 3
 
 
+async def test_a_stored_key_that_is_not_usable_is_told_of(
+    ask: Doctor, environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "auth.json").write_text("[]")
+    environment(OPENAI_BASE_URL="https://127.0.0.1:1/v1", OPENAI_API_KEY=KEY)
+    said = await ask()
+    assert f"from OPENAI_API_KEY; not usable: {tmp_path}/auth.json (not a JSON object)\n" in said.out
+
+
 async def test_nobody_there(ask: Doctor, environment: Environment) -> None:
     environment(OPENAI_BASE_URL="https://127.0.0.1:1/v1", OPENAI_API_KEY=KEY)
     said = await ask()
     assert said.first_failure.split()[1] == "tcp"
     assert "check that it runs" in said.advice
+
+
+async def test_a_proxy_that_is_not_there(ask: Doctor, environment: Environment) -> None:
+    environment(HTTPS_PROXY="http://127.0.0.1:1", OPENAI_API_KEY=KEY)
+    said = await ask()
+    assert said.first_failure.split()[1] == "tcp"
+    assert "cannot reach" in said.first_failure
+    assert "HTTPS_PROXY" in said.advice
 
 
 async def test_no_network(ask: Doctor, environment: Environment) -> None:
@@ -207,6 +264,18 @@ async def test_certificates(
     assert advice in said.advice
 
 
+async def test_a_wrong_clock_that_certificates_do_not_mind(
+    ask: Doctor, environment: Environment, authority: trustme.CA, bundle: Path
+) -> None:
+    there = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    certificate = issued(authority, "127.0.0.1")
+    async with service() as server, behind_tls(server, certificate, there.encode()) as port:
+        environment(OPENAI_BASE_URL=f"https://127.0.0.1:{port}/v1", OPENAI_API_KEY=KEY)
+        said = await ask()
+    [line] = [line for line in said.out.splitlines() if " models " in line]
+    assert re.search(r"the clock of this machine is (119|120) minutes behind: set it right", line)
+
+
 async def test_a_bad_bundle(ask: Doctor, environment: Environment, tmp_path: Path) -> None:
     environment(OPENAI_BASE_URL="https://127.0.0.1:1/v1", OPENAI_API_KEY=KEY, SSL_CERT_FILE=str(tmp_path / "gone.pem"))
     said = await ask()
@@ -220,7 +289,7 @@ async def test_a_proxy_that_wants_credentials(
     environment(
         OPENAI_BASE_URL="https://api.test/v1",
         OPENAI_API_KEY=KEY,
-        HTTPS_PROXY=f"http://user:{WRONG}@{guarded_proxy.place}",
+        HTTPS_PROXY=f"http://somebody:{WRONG}@{guarded_proxy.place}",
     )
     said = await ask()
     assert said.first_failure.split()[1] == "tls"
@@ -248,8 +317,8 @@ async def test_all_is_well_behind_a_proxy_and_a_private_authority(
             OPENAI_BASE_URL=f"https://api.test:{port}/v1", OPENAI_API_KEY=KEY, ALL_PROXY=f"http://{proxy.place}"
         )
         said = await ask()
-        report = await ask("--report")
-        facts = json.loads((await ask("--json")).out)
+        report = await as_a_process("--report")
+        facts = json.loads((await as_a_process("--json")).out)
     assert (said.status, said.first_failure) == (0, "")
     assert "Everything that was looked at works." in said.out
     assert f"through the proxy {proxy.place} (ALL_PROXY)" in said.out
@@ -263,6 +332,21 @@ async def test_all_is_well_behind_a_proxy_and_a_private_authority(
     assert "api.test" not in report.out
     assert f"{Path.home()}/" not in report.out
     assert f"/{getpass.getuser()}/" not in report.out
+
+
+def test_a_terminal_sees_colours(environment: Environment) -> None:
+    environment(HTTPS_PROXY="http://127.0.0.1:1", TERM="xterm")
+    shown, terminal = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "trio_codex", "doctor"]
+        done = subprocess.run(command, stdout=terminal, timeout=60, check=False)
+        said = os.read(shown, 65536).decode()
+    finally:
+        os.close(shown)
+        os.close(terminal)
+    assert done.returncode == 1
+    assert "\x1b[32mok      \x1b[0menvironment" in said
+    assert "\x1b[31mFAILED  \x1b[0mkey" in said
 
 
 async def test_locally(ask: Doctor, environment: Environment) -> None:

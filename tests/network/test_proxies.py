@@ -104,7 +104,7 @@ async def test_credentials(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:{PASSWORD}@{guarded_proxy.place}")
+    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://somebody:{PASSWORD}@{guarded_proxy.place}")
     async with session_of(authority) as port:
         assert guarded_proxy.asked() == f"{asked} api.test:{port}"
     async with rest_server(authority) as endpoint, open_api(endpoint, "sk-test-0123456789") as api:
@@ -116,7 +116,7 @@ async def test_credentials(
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
-@pytest.mark.parametrize("credentials", ["", "user:wrong-one@"])
+@pytest.mark.parametrize("credentials", ["", "somebody:wrong-one@"], ids=["none", "wrong"])
 async def test_a_proxy_that_wants_other_credentials(
     scheme: str, credentials: str, guarded_proxy: ProxyProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +152,7 @@ async def test_a_proxy_that_cannot_reach_the_server(
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
 async def test_a_proxy_that_is_not_there(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:hunter2-secret@127.0.0.1:1")
+    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://somebody:hunter2-secret@127.0.0.1:1")
     with pytest.raises(ConnectionFailed, match=r"cannot reach the proxy 127\.0\.0\.1:1 \(HTTPS_PROXY\)") as caught:
         await open_stream(Target(url="wss://api.test/v1/realtime"))
     assert "hunter2" not in str(caught.value) + str(caught.value.__cause__)
@@ -223,11 +223,11 @@ def test_which_proxy() -> None:
 @pytest.mark.parametrize("text", ["ftp://x.test", "http://", "http://x.test:99999", "socks4://x.test", "//"])
 def test_a_proxy_that_is_no_url_is_named_without_what_it_says(text: str) -> None:
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY must be the URL of a proxy") as caught:
-        find_proxy("wss://x.test", {"HTTPS_PROXY": text.replace("//", "//user:hunter2@")})
+        find_proxy("wss://x.test", {"HTTPS_PROXY": text.replace("//", "//somebody:hunter2@")})
     assert "hunter2" not in str(caught.value)
 
 
 def test_credentials_are_in_no_repr() -> None:
-    found = find_proxy("wss://x.test", {"HTTPS_PROXY": "http://user:hunter2@proxy.test"})
+    found = find_proxy("wss://x.test", {"HTTPS_PROXY": "http://somebody:hunter2@proxy.test"})
     assert found
     assert "hunter2" not in f"{found!r} {found.place} {found.url}"

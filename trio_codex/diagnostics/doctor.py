@@ -22,9 +22,9 @@ import trio
 from trio_codex.audio import RATE, encode_wav
 from trio_codex.credentials import Endpoint, KeySource, ca_bundle, find_key, resolve_key, ssl_context
 from trio_codex.diagnostics.findings import Finding, Outcome, Report, private_hosts
-from trio_codex.diagnostics.probe import probe_text_turn
+from trio_codex.diagnostics.probe import asking_for_a_key, probe_text_turn
 from trio_codex.diagnostics.reasons import skip_reason_for_error
-from trio_codex.errors import ConfigurationError, ConnectionFailed, RemoteProtocolError, ServerRefused, TrioCodexError
+from trio_codex.errors import ConnectionFailed, RemoteProtocolError, ServerRefused, TrioCodexError
 from trio_codex.http import Api, open_api
 from trio_codex.logs import get_logger
 from trio_codex.proxies import Proxy, find_proxy
@@ -37,6 +37,7 @@ __all__ = ["CHECKS", "Check", "Examination", "Skip", "examine"]
 STT_MODEL, TTS_MODEL, VOICE = "gpt-transcribe", "gpt-4o-mini-tts", "ash"
 _log: Final = get_logger("diagnostics")
 
+_UNREMARKABLE: Final = ("(not set)", "(no such file)", "(found)")
 CLOCK_TOLERANCE_S: Final = 300
 _SHOWN: Final = ("trio", "trio-websocket", "httpx")
 _VARIABLES: Final = (
@@ -175,15 +176,12 @@ def _version(package: str) -> str:
 
 async def _key(about: Examination) -> str:
     endpoint = about.endpoint
-    try:
+    with asking_for_a_key():
         key = await resolve_key(endpoint, about.api_key)
-    except TrioCodexError:
-        raise
-    except Exception as error:  # a callable's own
-        raise ConfigurationError(f"whoever was asked for the key raised {type(error).__name__}") from error
     search = find_key() if endpoint.ambient_keys and about.api_key is None and endpoint.key_source is None else None
     if search is not None and search.source:
-        return f"from {search.source}"
+        unusable = [place for place in search.looked_at if not place.endswith(_UNREMARKABLE)]
+        return f"from {search.source}{'; not usable: ' if unusable else ''}{', '.join(unusable)}"
     if key is None:
         said = any(name.lower() in ("authorization", "api-key") for name, _ in endpoint.extra_headers)
         return "in the endpoint's headers" if said else "none, and this service needs none"

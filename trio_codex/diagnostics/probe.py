@@ -8,8 +8,8 @@ service does is never an exception here but a `Probe`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal
 
 import attrs
@@ -22,7 +22,7 @@ from trio_codex.events import ErrorInfo
 from trio_codex.transport import Connector, Transport
 from trio_codex.transport.dialing import DEFAULT_MODEL, connector_for, resolve_target
 
-__all__ = ["GOODBYE_S", "Probe", "ProbeKind", "format_probe_failure", "probe_text_turn"]
+__all__ = ["GOODBYE_S", "Probe", "ProbeKind", "asking_for_a_key", "format_probe_failure", "probe_text_turn"]
 
 GOODBYE_S: Final = 1.0
 """How long the closing handshake may take; then the socket is closed by force."""
@@ -86,12 +86,14 @@ async def probe_text_turn(
         print("the service works" if probe.ok else format_probe_failure(probe))
 
     `endpoint`, `api_key`, `model` and `transport` are those of `open_realtime_session`; `timeout` is in seconds and for each phase. Raises
-    ConfigurationError (no key, a bad CA file) before any network use, and nothing else. Cancelling it closes the connection.
+    ConfigurationError (no key, a callable that raises instead of giving one, a bad CA file) before any network use, and nothing else.
+    Cancelling it closes the connection.
     """
-    if not timeout > 0:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}")
     endpoint = endpoint or Endpoint.from_environment()
-    target = await resolve_target(endpoint, api_key, model=model, call_id=None, timeout=timeout)
+    with asking_for_a_key():
+        target = await resolve_target(endpoint, api_key, model=model, call_id=None, timeout=timeout)
     turn = _Turn(endpoint.deployment or model or DEFAULT_MODEL, timeout)
     try:
         async with connector_for(transport)(target) as connection:
@@ -104,6 +106,17 @@ async def probe_text_turn(
         return turn.result("connect_failed", error)
 
 
+@contextmanager
+def asking_for_a_key() -> Iterator[None]:
+    """Whatever a callable raises that was asked for a key is a ConfigurationError here."""
+    try:
+        yield
+    except TrioCodexError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"whoever was asked for the key raised {type(error).__name__}") from error
+
+
 def format_probe_failure(probe: Probe) -> str:
     """Put a probe into one sentence, with what the service needs to look into it."""
     match probe.error:
@@ -112,7 +125,7 @@ def format_probe_failure(probe: Probe) -> str:
         case ErrorInfo(message=message):
             pass
         case error:
-            message = str(error)
+            message = error.what
     return (
         f"OpenAI Realtime {_WHAT_HAPPENED[probe.kind]} a minimal raw WebSocket probe (model={probe.model}, "
         f"session_id={probe.session_id or 'unknown'}, events={' -> '.join(probe.events) or 'none'}, error={message})"

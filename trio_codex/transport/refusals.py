@@ -18,6 +18,8 @@ from trio_codex.verdicts import code_in
 
 __all__ = ["refused", "why_not_opened"]
 
+_IN_THE_WAY: Final = "try again; if it goes on, a proxy or a firewall on the way may let no websockets through"
+_ELSEWHERE: Final = "check the URL: something else listens there, or a proxy answers in its place"
 _BODY_SHOWN: Final = 2000
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
@@ -45,13 +47,14 @@ def why_not_opened(target: Target, said: bytes, *, hung_up: bool) -> ConnectionF
     host = host_of(target.url)
     if status is not None and status[1] != b"101":
         return refused(target, int(status[1]), _headers(head), body)
+    advice = _IN_THE_WAY
     if head:
-        why = "is not a websocket server: what it said is no websocket handshake"
+        why, advice = "is not a websocket server: what it said is no websocket handshake", _ELSEWHERE
     elif hung_up:
         why = "hung up during the websocket handshake"
     else:
         why = f"did not answer the websocket handshake in {target.timeout:g} s"
-    return ConnectionFailed(f"{host} {why}", stage="handshake")
+    return ConnectionFailed(f"{host} {why}", stage="handshake", advice=advice)
 
 
 def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
