@@ -125,6 +125,7 @@ class ServerSentEvents:
 class Content(TypedDict, total=False):
     """What a request says, as httpx takes it; `files` must be bytes, so that they can be sent again."""
 
+    content: bytes
     json: Any
     data: Mapping[str, Any]
     files: Any

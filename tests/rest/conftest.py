@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,14 +50,27 @@ class Service:
                 return
         assert request
         headers = {name.decode().lower(): value.decode() for name, value in request.headers}
-        self.asked.append(
-            Asked(request.method.decode(), request.target.decode(), headers, json.loads(content) if content else None)
-        )
+        self.asked.append(Asked(request.method.decode(), request.target.decode(), headers, _read(headers, content)))
         status, body, more = self.answers.pop(0)
-        data = json.dumps(body).encode() if body is not None else b""
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         head = [("content-length", str(len(data))), ("connection", "close"), *more.items()]
         await stream.send_all(connection.send(h11.Response(status_code=status, headers=head)) or b"")
         await stream.send_all((connection.send(h11.Data(data)) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+
+
+def _read(headers: dict[str, str], content: bytes) -> Any:
+    """The body as what it says it is; of a form, all parts by their names, with their types."""
+    kind = headers.get("content-type", "")
+    if kind == "application/json":
+        return json.loads(content)
+    if not kind.startswith("multipart/form-data"):
+        return content or None
+    form = email.message_from_bytes(f"content-type: {kind}\r\n\r\n".encode() + content)
+    return {
+        str(part.get_param("name", header="content-disposition")): (part.get_content_type(), part.get_payload())
+        for part in form.walk()
+        if not part.is_multipart()
+    }
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 from typing import Any
 
 import pytest
@@ -40,6 +41,51 @@ async def test_a_call_is_accepted() -> None:
         "input": {"turn_detection": {"type": "server_vad", "create_response": True}},
         "output": {"voice": "marin"},
     }
+
+
+OFFER, ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n", b"v=0\r\no=- 2 2 IN IP4 127.0.0.1\r\n"
+
+
+async def test_a_call_is_made() -> None:
+    async with serving() as service, open_client(service.endpoint, KEY) as client:
+        service.will_answer(201, ANSWER, location="/v1/realtime/calls/rtc_7", content_type="application/sdp")
+        call = await client.calls.create(
+            OFFER, SessionSettings(output_format="audio/pcmu", voice="marin"), agent=Agent(instructions="Be brief.")
+        )
+    assert (call.call_id, call.sdp) == ("rtc_7", ANSWER.decode())
+    [asked] = service.asked
+    assert (asked.method, asked.path, asked.headers["accept"]) == ("POST", "/v1/realtime/calls", "application/sdp")
+    kind, offer = asked.body["sdp"]
+    assert (kind, offer) == ("application/sdp", OFFER)
+    kind, session = asked.body["session"]
+    assert kind == "application/json"
+    assert json.loads(session) == {
+        "type": "realtime",
+        "model": "gpt-realtime-2.1",
+        "instructions": "Be brief.",
+        "tools": [],
+        "audio": {"output": {"voice": "marin"}},
+    }
+
+
+async def test_a_call_is_made_with_the_session_of_its_key() -> None:
+    async with serving() as service, open_client(service.endpoint, KEY) as client:
+        service.will_answer(201, ANSWER, location="/v1/realtime/calls/rtc_7")
+        assert (await client.calls.create(OFFER)).call_id == "rtc_7"
+    [asked] = service.asked
+    assert (asked.headers["content-type"], asked.body) == ("application/sdp", OFFER.encode())
+
+
+async def test_a_call_that_was_not_made() -> None:
+    async with serving() as service, open_client(service.endpoint, KEY) as client:
+        service.will_answer(201, ANSWER)
+        with pytest.raises(RemoteProtocolError, match="no Location"):
+            await client.calls.create(OFFER)
+        service.will_answer(201, None, location="/v1/realtime/calls/rtc_7")
+        with pytest.raises(RemoteProtocolError, match="no SDP"):
+            await client.calls.create(OFFER)
+        with pytest.raises(ConfigurationError, match="sdp"):
+            await client.calls.create(" ")
 
 
 async def test_the_other_verbs() -> None:

@@ -128,7 +128,7 @@ def test_a_changed_byte_is_noticed(body: bytes, at: int, flip: int) -> None:
         verify_webhook(bytes(changed), headers(signature(body or b"x")), SECRET, now=NOW)
 
 
-@pytest.mark.parametrize("secret", ["", " ", "whsec_!!!", None])
+@pytest.mark.parametrize("secret", ["", " ", "whsec_!!!", None], ids=["empty", "blank", "not base64", "none"])
 def test_a_secret_that_is_none(secret: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_WEBHOOK_SECRET", raising=False)
     with pytest.raises(ConfigurationError, match="secret"):

@@ -1,17 +1,30 @@
-"""Telephone calls: taking them, turning them away, passing them on, ending them. A session then joins a call by its `call_id`."""
+"""Calls: making them (WebRTC), taking them (telephone), turning them away, passing on, ending. A session joins a call by its `call_id`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
+import attrs
+import orjson
+
 from trio_codex.agent import Agent
-from trio_codex.errors import ConfigurationError
+from trio_codex.errors import ConfigurationError, RemoteProtocolError
 from trio_codex.http import Api
 from trio_codex.protocol import SessionSettings
 from trio_codex.rest.sessions import Wanted, session_of
 
-__all__ = ["Calls"]
+__all__ = ["Call", "Calls"]
+
+_SDP: Final = "application/sdp"
+
+
+@attrs.frozen
+class Call:
+    """A call that was made: the service's answer to the offer, and the id by which a session joins it."""
+
+    call_id: str
+    sdp: str = attrs.field(repr=False)
 
 
 class Calls:
@@ -19,6 +32,37 @@ class Calls:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+
+    async def create(
+        self,
+        sdp: str,
+        session: Wanted | None = None,
+        *,
+        agent: Agent | None = None,
+        model: str | None = None,
+        context: Any = None,
+    ) -> Call:
+        """Make a WebRTC call from the offer of a browser or a device, with this session as in `accept`; give the answer back to it.
+
+        With neither a session nor an agent or model, the key says which session it is: a client secret has one. Then
+        `open_realtime_session(agent, call_id=call.call_id)` joins it. Raises RemoteProtocolError for an answer without a call.
+        """
+        if not sdp.strip():
+            raise ConfigurationError("create: sdp must be the offer of whoever calls")
+        headers = {"Accept": _SDP}
+        if session is None and agent is None and model is None:
+            headers["Content-Type"] = _SDP
+            answer = await self._api.request("POST", "realtime/calls", content=sdp.encode(), headers=headers)
+        else:
+            if isinstance(session, SessionSettings):
+                session = session.for_call()
+            body = orjson.dumps(await session_of(session, agent=agent, model=model, context=context))
+            parts = {"sdp": (None, sdp.encode(), _SDP), "session": (None, body, "application/json")}
+            answer = await self._api.request("POST", "realtime/calls", files=parts, headers=headers)
+        call_id = answer.headers.get("location", "").partition("?")[0].rpartition("/")[2]
+        if not call_id or not answer.text.strip():
+            raise RemoteProtocolError("the answer holds no call: no Location or no SDP came")
+        return Call(call_id, answer.text)
 
     async def accept(
         self,

@@ -108,10 +108,9 @@ def _not_the_services(reason: str, header: str) -> RemoteProtocolError:
 
 
 def _key(secret: str | Secret | None) -> bytes:
-    text = secret.reveal() if isinstance(secret, Secret) else secret
-    if text is None:
-        text = os.environ.get("OPENAI_WEBHOOK_SECRET", "")
-    text = text.strip()
+    if not isinstance(secret, Secret):
+        secret = Secret(os.environ.get("OPENAI_WEBHOOK_SECRET", "") if secret is None else secret)
+    text = secret.reveal().strip()
     if not text:
         raise ConfigurationError("no webhook secret: give verify_webhook one, or set OPENAI_WEBHOOK_SECRET")
     if not text.startswith(_PREFIX):
