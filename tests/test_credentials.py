@@ -31,45 +31,57 @@ def found(home: Path, **environ: str) -> str | None:
     return key.reveal() if key else None
 
 
+def named(value: object) -> str | None:
+    """The name of a test shows no key."""
+    return "key" if isinstance(value, str) and "sk-of" in value else None
+
+
 # --- the order ---
 
 
 def test_order(home: Path) -> None:
-    file = write(home / ".codex" / "auth.json", {"OPENAI_API_KEY": "stored"})
-    assert found(home, CODEX_API_KEY="codex", OPENAI_API_KEY="openai") == "codex"
-    assert found(home, CODEX_API_KEY=" \t", OPENAI_API_KEY="openai") == "stored"
+    file = write(home / ".codex" / "auth.json", {"OPENAI_API_KEY": "sk-of-stored"})
+    assert found(home, CODEX_API_KEY="sk-of-codex", OPENAI_API_KEY="sk-of-openai") == "sk-of-codex"
+    assert found(home, CODEX_API_KEY=" \t", OPENAI_API_KEY="sk-of-openai") == "sk-of-stored"
     file.unlink()
-    assert found(home, OPENAI_API_KEY=" openai\n") == "openai"
+    assert found(home, OPENAI_API_KEY=" sk-of-openai\n") == "sk-of-openai"
     assert found(home, OPENAI_API_KEY="  ") is None
 
 
 async def _given() -> str:
     await trio.lowlevel.checkpoint()
-    return "asked"
+    return "sk-of-asked"
 
 
 @pytest.mark.parametrize(
     ("api_key", "expected"),
-    [("given", "given"), (Secret("given"), "given"), (lambda: " asked ", "asked"), (_given, "asked"), (" ", "ambient")],
+    [
+        ("sk-of-given", "sk-of-given"),
+        (Secret("sk-of-given"), "sk-of-given"),
+        (lambda: " sk-of-asked ", "sk-of-asked"),
+        (_given, "sk-of-asked"),
+        (" ", "sk-of-ambient"),
+    ],
+    ids=named,
 )
 async def test_an_explicit_key_comes_first(home: Path, api_key: KeySource, expected: str) -> None:
-    environ = {"HOME": str(home), "CODEX_API_KEY": "ambient"}
+    environ = {"HOME": str(home), "CODEX_API_KEY": "sk-of-ambient"}
     with trio.fail_after(1):
         key = await resolve_key(OPENAI, api_key, environ=environ)
     assert key == Secret(expected)
 
 
 async def test_a_callable_is_asked_each_time() -> None:
-    keys = iter(["one", "two"])
+    keys = iter(["sk-of-one", "sk-of-two"])
     with trio.fail_after(1):
-        assert await resolve_key(OPENAI, lambda: next(keys)) == Secret("one")
-        assert await resolve_key(OPENAI, lambda: next(keys)) == Secret("two")
+        assert await resolve_key(OPENAI, lambda: next(keys)) == Secret("sk-of-one")
+        assert await resolve_key(OPENAI, lambda: next(keys)) == Secret("sk-of-two")
 
 
 @pytest.mark.parametrize("given", ["", " ", None, 3])
 async def test_a_callable_that_gives_no_key_is_no_reason_to_take_another(home: Path, given: Any) -> None:
     with trio.fail_after(1), pytest.raises(ConfigurationError, match="api_key"):
-        await resolve_key(OPENAI, lambda: given, environ={"HOME": str(home), "CODEX_API_KEY": "ambient"})
+        await resolve_key(OPENAI, lambda: given, environ={"HOME": str(home), "CODEX_API_KEY": "sk-of-ambient"})
 
 
 async def test_what_a_callable_raises_comes_out() -> None:
@@ -112,9 +124,9 @@ async def test_texts_that_no_header_can_carry(home: Path, key: str) -> None:
     ],
 )
 def test_places_of_the_file(home: Path, place: str) -> None:
-    file = write(home / place, {"OPENAI_API_KEY": " stored "})
-    search = find_key({"HOME": str(home), "OPENAI_API_KEY": "openai"})
-    assert search.key == Secret("stored")
+    file = write(home / place, {"OPENAI_API_KEY": " sk-of-stored "})
+    search = find_key({"HOME": str(home), "OPENAI_API_KEY": "sk-of-openai"})
+    assert search.key == Secret("sk-of-stored")
     assert search.source == str(file)
 
 
@@ -122,10 +134,10 @@ def test_an_explicit_folder_ends_the_list(home: Path) -> None:
     write(home / ".config" / "codex" / "credentials.json", {"OPENAI_API_KEY": "elsewhere"})
     own = home / "own"
     assert found(home, CODEX_HOME=str(own)) is None
-    write(own / ".credentials.json", {"OPENAI_API_KEY": "second"})
-    assert found(home, CODEX_HOME=str(own)) == "second"
-    write(own / "auth.json", {"OPENAI_API_KEY": "first"})
-    assert found(home, CODEX_HOME=str(own)) == "first"
+    write(own / ".credentials.json", {"OPENAI_API_KEY": "sk-of-second"})
+    assert found(home, CODEX_HOME=str(own)) == "sk-of-second"
+    write(own / "auth.json", {"OPENAI_API_KEY": "sk-of-first"})
+    assert found(home, CODEX_HOME=str(own)) == "sk-of-first"
 
 
 def test_a_blank_folder_is_no_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,46 +150,47 @@ def test_a_blank_folder_is_no_folder(home: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
-        ({"OPENAI_API_KEY": "a"}, "a"),
-        ({"openai_api_key": "a"}, "a"),
-        ({"OPENAI_API_KEY": "a", "openai_api_key": "b"}, "a"),
-        ({"OPENAI_API_KEY": None, "openai_api_key": "b"}, "openai"),
-        ({"OPENAI_API_KEY": "  "}, "openai"),
-        ({"OPENAI_API_KEY": 7}, "openai"),
-        ({"auth_mode": "apikey", "OPENAI_API_KEY": "a"}, "a"),
-        ({"auth_mode": "apiKey", "OPENAI_API_KEY": "a"}, "a"),
-        ({"auth_mode": "api_key", "OPENAI_API_KEY": "a"}, "a"),
-        ({"auth_mode": "api", "OPENAI_API_KEY": "a"}, "a"),
-        ({"auth_mode": None, "OPENAI_API_KEY": "a"}, "a"),
-        ({"auth_mode": "chatgpt", "OPENAI_API_KEY": "stale"}, "openai"),
-        ({"auth_mode": "chatgptAuthTokens", "OPENAI_API_KEY": "stale"}, "openai"),
-        ({"auth_mode": "chatgpt_auth_tokens", "OPENAI_API_KEY": "stale"}, "openai"),
-        ({"auth_mode": "bedrockApiKey", "OPENAI_API_KEY": "stale"}, "openai"),
-        ({"auth_mode": "bedrock_api_key", "OPENAI_API_KEY": "stale"}, "openai"),
-        ({"auth_mode": "something new", "OPENAI_API_KEY": "stale"}, "openai"),
-        ({"auth_mode": ["apikey"], "OPENAI_API_KEY": "stale"}, "openai"),
-        ({"tokens": {"access_token": "login"}}, "openai"),
-        ({}, "openai"),
+        ({"OPENAI_API_KEY": "sk-of-a"}, "sk-of-a"),
+        ({"openai_api_key": "sk-of-a"}, "sk-of-a"),
+        ({"OPENAI_API_KEY": "sk-of-a", "openai_api_key": "sk-of-b"}, "sk-of-a"),
+        ({"OPENAI_API_KEY": None, "openai_api_key": "sk-of-b"}, "sk-of-openai"),
+        ({"OPENAI_API_KEY": "  "}, "sk-of-openai"),
+        ({"OPENAI_API_KEY": 7}, "sk-of-openai"),
+        ({"auth_mode": "apikey", "OPENAI_API_KEY": "sk-of-a"}, "sk-of-a"),
+        ({"auth_mode": "apiKey", "OPENAI_API_KEY": "sk-of-a"}, "sk-of-a"),
+        ({"auth_mode": "api_key", "OPENAI_API_KEY": "sk-of-a"}, "sk-of-a"),
+        ({"auth_mode": "api", "OPENAI_API_KEY": "sk-of-a"}, "sk-of-a"),
+        ({"auth_mode": None, "OPENAI_API_KEY": "sk-of-a"}, "sk-of-a"),
+        ({"auth_mode": "chatgpt", "OPENAI_API_KEY": "sk-of-stale"}, "sk-of-openai"),
+        ({"auth_mode": "chatgptAuthTokens", "OPENAI_API_KEY": "sk-of-stale"}, "sk-of-openai"),
+        ({"auth_mode": "chatgpt_auth_tokens", "OPENAI_API_KEY": "sk-of-stale"}, "sk-of-openai"),
+        ({"auth_mode": "bedrockApiKey", "OPENAI_API_KEY": "sk-of-stale"}, "sk-of-openai"),
+        ({"auth_mode": "bedrock_api_key", "OPENAI_API_KEY": "sk-of-stale"}, "sk-of-openai"),
+        ({"auth_mode": "something new", "OPENAI_API_KEY": "sk-of-stale"}, "sk-of-openai"),
+        ({"auth_mode": ["apikey"], "OPENAI_API_KEY": "sk-of-stale"}, "sk-of-openai"),
+        ({"tokens": {"access_token": "login"}}, "sk-of-openai"),
+        ({}, "sk-of-openai"),
     ],
+    ids=named,
 )
 def test_what_the_file_says(home: Path, stored: dict[str, Any], expected: str) -> None:
     write(home / ".codex" / "auth.json", stored)
-    assert found(home, OPENAI_API_KEY="openai") == expected
+    assert found(home, OPENAI_API_KEY="sk-of-openai") == expected
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"sk"', '{"OPENAI_API_KEY": "a",}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"sk"', '{"OPENAI_API_KEY": "sk-of-a",}'], ids=named)
 def test_a_malformed_file_ends_the_search_of_files(home: Path, content: str) -> None:
     write(home / ".codex" / "auth.json", content)
-    write(home / ".codex" / ".credentials.json", {"OPENAI_API_KEY": "second"})
-    assert found(home, OPENAI_API_KEY="openai") == "openai"
+    write(home / ".codex" / ".credentials.json", {"OPENAI_API_KEY": "sk-of-second"})
+    assert found(home, OPENAI_API_KEY="sk-of-openai") == "sk-of-openai"
     assert found(home) is None
     assert any("auth.json (not" in place for place in find_key({"HOME": str(home)}).looked_at)
 
 
 def test_an_unreadable_file_ends_the_search_of_files(home: Path) -> None:
     (home / ".codex" / "auth.json").mkdir(parents=True)
-    write(home / ".codex" / ".credentials.json", {"OPENAI_API_KEY": "second"})
-    assert found(home, OPENAI_API_KEY="openai") == "openai"
+    write(home / ".codex" / ".credentials.json", {"OPENAI_API_KEY": "sk-of-second"})
+    assert found(home, OPENAI_API_KEY="sk-of-openai") == "sk-of-openai"
 
 
 # --- the keyring ---
@@ -187,15 +200,16 @@ def test_an_unreadable_file_ends_the_search_of_files(home: Path) -> None:
     ("config", "expected"),
     [
         ('cli_auth_credentials_store = "keyring"', None),
-        ('cli_auth_credentials_store = "auto"', "stored"),
-        ('cli_auth_credentials_store = "file"', "stored"),
-        ("cli_auth_credentials_store = 7", "stored"),
-        ("not toml", "stored"),
-        ("", "stored"),
+        ('cli_auth_credentials_store = "auto"', "sk-of-stored"),
+        ('cli_auth_credentials_store = "file"', "sk-of-stored"),
+        ("cli_auth_credentials_store = 7", "sk-of-stored"),
+        ("not toml", "sk-of-stored"),
+        ("", "sk-of-stored"),
     ],
+    ids=named,
 )
 def test_keyring_setting(home: Path, config: str, expected: str | None) -> None:
-    write(home / ".codex" / "auth.json", {"OPENAI_API_KEY": "stored"})
+    write(home / ".codex" / "auth.json", {"OPENAI_API_KEY": "sk-of-stored"})
     write(home / ".codex" / "config.toml", config)
     assert found(home) == expected
 
@@ -204,7 +218,7 @@ def test_one_warning_of_the_keyring(home: Path, caplog: pytest.LogCaptureFixture
     credentials._warn_of_keyring.cache_clear()
     write(home / ".codex" / "config.toml", 'cli_auth_credentials_store = "keyring"')
     with caplog.at_level(logging.WARNING, "trio_codex"):
-        assert found(home, OPENAI_API_KEY="openai") == "openai"
+        assert found(home, OPENAI_API_KEY="sk-of-openai") == "sk-of-openai"
         assert found(home) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "keyring" in caplog.text
@@ -218,25 +232,28 @@ async def test_the_keys_of_the_environment_go_to_its_server(home: Path) -> None:
     endpoint = Endpoint.from_environment(environ)
     with trio.fail_after(1):
         assert await resolve_key(endpoint, environ=environ) is None
-        assert await resolve_key(endpoint, environ={**environ, "OPENAI_API_KEY": "k"}) == Secret("k")
+        assert await resolve_key(endpoint, environ={**environ, "OPENAI_API_KEY": "sk-of-k"}) == Secret("sk-of-k")
 
 
 async def test_a_custom_server_gets_no_ambient_key(home: Path) -> None:
-    environ = {"HOME": str(home), "CODEX_API_KEY": "ambient", "OPENAI_API_KEY": "ambient"}
+    environ = {"HOME": str(home), "CODEX_API_KEY": "sk-of-ambient", "OPENAI_API_KEY": "ambient"}
     endpoint = Endpoint.custom("https://x.test/v1")
     with trio.fail_after(1):
         assert await resolve_key(endpoint, environ=environ) is None
-        assert await resolve_key(endpoint, "mine", environ=environ) == Secret("mine")
+        assert await resolve_key(endpoint, "sk-of-mine", environ=environ) == Secret("sk-of-mine")
 
 
 async def test_azure_takes_its_own_keys_only(home: Path) -> None:
-    environ = {"HOME": str(home), "CODEX_API_KEY": "ambient", "OPENAI_API_KEY": "ambient"}
+    environ = {"HOME": str(home), "CODEX_API_KEY": "sk-of-ambient", "OPENAI_API_KEY": "ambient"}
     with trio.fail_after(1):
-        assert await resolve_key(Endpoint.azure(resource="r", api_key="own"), environ=environ) == Secret("own")
-        assert await resolve_key(Endpoint.azure(resource="r", token_provider=_given), environ=environ) == Secret(
-            "asked"
+        assert await resolve_key(Endpoint.azure(resource="r", api_key="sk-of-own"), environ=environ) == Secret(
+            "sk-of-own"
         )
-        assert await resolve_key(Endpoint.azure(resource="r", api_key="own"), "mine") == Secret("mine")
+        token = await resolve_key(Endpoint.azure(resource="r", token_provider=_given), environ=environ)
+        assert token == Secret("sk-of-asked")
+        assert await resolve_key(Endpoint.azure(resource="r", api_key="sk-of-own"), "sk-of-mine") == Secret(
+            "sk-of-mine"
+        )
         with pytest.raises(ConfigurationError, match=r"no API key found: give Endpoint.azure"):
             await resolve_key(Endpoint.azure(resource="r"), environ=environ)
 
@@ -258,7 +275,7 @@ async def test_no_key_travels_unencrypted(endpoint: Endpoint) -> None:
 async def test_this_machine_may_have_it_in_plain() -> None:
     for host in ("localhost:8080", "127.0.0.1", "[::1]:9"):
         with trio.fail_after(1):
-            assert await resolve_key(Endpoint.custom(f"http://{host}/v1"), "k") == Secret("k")
+            assert await resolve_key(Endpoint.custom(f"http://{host}/v1"), "sk-of-k") == Secret("sk-of-k")
 
 
 def test_the_search_shows_no_key(home: Path) -> None:

@@ -49,7 +49,7 @@ async def get_weather(city: str) -> str:
 
 @app.tool()
 async def who() -> str:
-    return f"{os.getpid()} {os.environ.get('STATION', '')} {'OPENAI_API_KEY' in os.environ}"
+    return f"{os.getpid()} {os.environ.get('STATION', '')[::-1]} {'OPENAI_API_KEY' in os.environ}"
 
 @app.tool()
 async def wait() -> str:
@@ -101,7 +101,7 @@ def is_running(pid: int) -> bool:
 
 async def test_a_session_calls_the_tools_of_a_process(command: list[str]) -> None:
     with trio.fail_after(60):
-        async with open_mcp_tools(command, env={"STATION": Secret("north")}) as tools:
+        async with open_mcp_tools(command, env={"STATION": Secret("station-north")}) as tools:
             assert by_name(tools)["get_weather"].schema() == {
                 "type": "function",
                 "name": "get_weather",
@@ -128,8 +128,8 @@ async def test_a_session_calls_the_tools_of_a_process(command: list[str]) -> Non
                 assert (await output("get_weather", "{")).startswith("Error: Invalid JSON arguments - ")
                 assert await output("fail") == "Error: Error executing tool fail"
                 assert await output("hasty") == "Error: The tool took longer than 0.1 s and was stopped"
-                pid, station, knows_key = (await output("who")).split()
-                assert (station, knows_key) == ("north", "False")
+                pid, backwards, knows_key = (await output("who")).split()
+                assert (backwards, knows_key) == ("htron-noitats", "False")
                 with session.subscribe([ToolApprovalRequiredEvent]) as asked:
                     await answer(line, calls=[Call("c", "careful", '{"city":"Oslo"}')])
                     assert (await anext(asked)).tool is careful
@@ -268,13 +268,13 @@ async def test_a_server_with_a_url() -> None:
         return f"It rains in {city}."
 
     with trio.fail_after(60):
-        async with on_the_web(guarded(web.streamable_http_app(), "k")) as site:
+        async with on_the_web(guarded(web.streamable_http_app(), "sk-of-the-station")) as site:
             url = f"{site.address}/mcp"
             with pytest.raises(ConnectionFailed, match="HTTP status 401") as refused:
                 async with open_mcp_tools(url):
                     pass
             assert refused.value.status == 401
-            async with open_mcp_tools(url, headers={"Authorization": "Bearer k"}) as (tool,):
+            async with open_mcp_tools(url, headers={"Authorization": "Bearer sk-of-the-station"}) as (tool,):
                 assert await said(tool, '{"city":"Bergen"}') == "It rains in Bergen."
                 site.vanish()
                 for _ in range(2):

@@ -112,7 +112,7 @@ async def test_of_a_call_the_model_is_not_known() -> None:
 
 async def test_of_a_deployment_the_model_is_not_known() -> None:
     server = Server()
-    endpoint = Endpoint.azure(resource="r", deployment="gpt-realtime", api_key="k")
+    endpoint = Endpoint.azure(resource="r", deployment="gpt-realtime", api_key="sk-of-azure")
     async with server.session(Agent(), endpoint=endpoint, settings=SessionSettings(parallel_tool_calls=True)):
         pass
 

@@ -283,12 +283,10 @@ async def _hear(wire: Wire, target: Target, said: bytearray) -> None:
 
 
 def _not_opened(target: Target, said: bytes, error: Exception) -> ConnectionFailed:
-    if isinstance(error, InvalidStatus):
-        failed = refused(
-            target, error.response.status_code, _raw(error.response.headers), bytes(error.response.body or b"")
-        )
-    else:
-        failed = why_not_opened(target, said, hung_up=False)
+    if isinstance(error, InvalidStatus):  # no cause: it holds what the server said, which may repeat a key
+        answer = error.response
+        return refused(target, answer.status_code, _raw(answer.headers), bytes(answer.body or b""))
+    failed = why_not_opened(target, said, hung_up=False)
     failed.__cause__ = error
     return failed
 

@@ -294,7 +294,7 @@ def asks_for_approval(label: str) -> list[dict[str, Any]]:
     ("label", "decide", "approved"), [("docs", True, True), ("docs", False, False), ("x", None, False)]
 )
 async def test_calls_that_the_api_makes(serving: Any, label: str, decide: bool | None, approved: bool) -> None:
-    docs = HostedMcp(server_label="docs", server_url="https://docs.example", authorization="secret")
+    docs = HostedMcp(server_label="docs", server_url="https://docs.example", authorization="secret-of-docs")
     asked: list[SessionEvent] = []
 
     def on_event(event: SessionEvent) -> None:
@@ -313,7 +313,7 @@ async def test_calls_that_the_api_makes(serving: Any, label: str, decide: bool |
         assert await turn(mind) == "Hello."
         await turn(mind, "And?")
     assert service.asked[0].json["tools"] == [
-        {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example", "authorization": "secret"}
+        {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example", "authorization": "secret-of-docs"}
     ]
     assert service.asked[1].json["input"][1:] == [
         asks_for_approval(label)[0]["item"],
