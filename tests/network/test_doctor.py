@@ -164,6 +164,7 @@ async def test_no_key(ask: Doctor, environment: Environment) -> None:
     [
         ("", "models", "Incorrect API key provided", "give a valid API key"),
         ("expired-key", "models", "", "this key has expired"),
+        ("rate-limited:retry_after=61", "models", "", "more slowly; the service wants to be left alone for 61 s"),
         ("insufficient-quota", "models", "", "the account has no quota left"),
         (
             "model-not-found:on=realtime",

@@ -139,6 +139,8 @@ async def _looked(check: Check, about: Examination) -> Finding:
         advice = "look for what holds it up: a firewall that drops silently, a proxy, a slow network"
     except TrioCodexError as error:
         outcome, what, advice = "failed", error.what, error.advice
+        if error.retry_after:
+            advice = f"{advice}; the service wants to be left alone for {error.retry_after:g} s"
         told = {
             name: getattr(error, name, None)
             for name in ("status", "code", "type", "request_id", "session_id", "retry_after")
