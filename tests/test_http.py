@@ -232,7 +232,6 @@ async def test_a_request_that_is_cancelled_at_any_step_leaves_nothing(
             finally:
                 trio.lowlevel.remove_instrument(steps)
             nursery.cancel_scope.cancel()
-        gc.collect()
         return got, steps.count >= step
 
     async with trio.open_nursery() as servers:
@@ -244,6 +243,7 @@ async def test_a_request_that_is_cancelled_at_any_step_leaves_nothing(
                 if not reached:
                     break
         servers.cancel_scope.cancel()
+    gc.collect()
     assert got == (b"done" if server is answers else b"")
     assert step > 5
 
