@@ -19,7 +19,7 @@ from trio_codex.protocol.answers import Answers
 from trio_codex.protocol.client_events import ConversationItemCreate
 from trio_codex.protocol.effects import CancelTool, Effects, Note, PrepareHandoff, Settle, StartTool, ToolCall
 from trio_codex.protocol.floor import SESSION, Cause
-from trio_codex.protocol.items import FunctionCall, FunctionCallOutput
+from trio_codex.protocol.items import FunctionCall, FunctionCallOutput, Item
 from trio_codex.protocol.outcomes import Outcome
 from trio_codex.protocol.running import Running
 from trio_codex.protocol.settings import UNSET, Briefing, SessionSettings, session_object
@@ -65,8 +65,10 @@ class Calls:
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
-    def called(self, running: Running, item: FunctionCall) -> None:
-        """The model completed a function call; of one that is told again nothing follows."""
+    def called(self, running: Running, item: Item) -> None:
+        """The model made an item; if that is a completed function call, and not told again, it is made."""
+        if not isinstance(item, FunctionCall) or item.status not in (None, "completed"):
+            return
         call = running.briefing.read_call(item, running.id)
         call_id = call.call_id
         if call_id in self._open or call_id in running.calls:

@@ -29,13 +29,12 @@ from trio_codex.protocol import client_events as client, server_events as server
 from trio_codex.protocol.answers import Answers
 from trio_codex.protocol.calls import Calls
 from trio_codex.protocol.chronicle import Chronicle
-from trio_codex.protocol.client_events import ClientEvent
 from trio_codex.protocol.effects import Effect, Effects, Note, Send
 from trio_codex.protocol.floor import Cause
 from trio_codex.protocol.hearing import Hearing, format_of
 from trio_codex.protocol.history import id_of
 from trio_codex.protocol.hosted import HostedCalls
-from trio_codex.protocol.items import ContentPart, ErrorDetails, FunctionCall, Item, ResponseParams, UserMessage
+from trio_codex.protocol.items import ContentPart, ErrorDetails, Item, ResponseParams, UserMessage
 from trio_codex.protocol.outcomes import outcome_of
 from trio_codex.protocol.running import Running
 from trio_codex.protocol.sessions import RealtimeSession
@@ -57,7 +56,6 @@ class Conversation:
         self.session_id: str | None = None
         self.usage: Usage = _NO_USAGE
         self.expired: bool = False
-        self._settings = settings or _NO_SETTINGS
         self._opening_items: tuple[Item, ...] = tuple(history)
         self._effects = Effects()
         self._chronicle = Chronicle(self._effects)
@@ -65,7 +63,7 @@ class Conversation:
         self._answers = Answers(self._effects, self._chronicle.history)
         self._saying = self._answers.saying
         self._updates = Updates(self._effects)
-        self._calls = Calls(self._effects, self._answers, self._updates, briefing, self._settings)
+        self._calls = Calls(self._effects, self._answers, self._updates, briefing, settings or _NO_SETTINGS)
         self._hosted = HostedCalls(self._effects, self._answers, self._calls)
 
     # --- what stands -----------------------------------------------------------------------------------------------
@@ -78,7 +76,7 @@ class Conversation:
     @property
     def settings(self) -> SessionSettings:
         """What the user has set, as far as the server has acknowledged it."""
-        return self._settings
+        return self._calls.settings
 
     @property
     def history(self) -> tuple[HistoryItem, ...]:
@@ -89,7 +87,7 @@ class Conversation:
 
     def open(self) -> tuple[str, list[Effect]]:
         """Begin: the settings, then the items to start with. Gives the ticket that is settled when the server has agreed."""
-        ticket = self._updates.submit(session_object(self.briefing, self._settings), Purpose.OPENING)
+        ticket = self._updates.submit(session_object(self.briefing, self.settings), Purpose.OPENING)
         items, self._opening_items = self._opening_items, ()
         for item in items:
             self._effects.send(client.ConversationItemCreate(item=item))
@@ -137,7 +135,7 @@ class Conversation:
             raise LocalProtocolError("a handoff is under way; wait for its HandoffEvent or ToolEndEvent")
         return ticket, self._effects.take()
 
-    def send_raw(self, event: ClientEvent) -> tuple[str, list[Effect]]:
+    def send_raw(self, event: client.ClientEvent) -> tuple[str, list[Effect]]:
         """Any client event. Those that the machine sequences (creates, updates, commits) take part in that; gives its event id."""
         if isinstance(event, UnknownEvent):
             event_id = str(event.body.get("event_id") or self._effects.new_id("event"))
@@ -235,21 +233,19 @@ class Conversation:
 
     def _session_updated(self, event: server.SessionUpdated, now: float) -> None:
         self.session_id = getattr(event.session, "id", None) or self.session_id
-        update = self._updates.acknowledged()
-        if update is not None:
-            self._configured(update.event.session)  # what the server does not tell is as it was asked for
-        self._configured(event.session)
-        if update is None:
+        if (update := self._updates.acknowledged()) is None:
+            self._configured(event.session)
             return
+        self._configured(update.event.session)  # what the server does not tell is as it was asked for
+        self._configured(event.session)
         if update.purpose is Purpose.HANDOFF:
             self._calls.applied()
         elif update.settings is not None:
-            self._settings = self._calls.settings = self._settings.overlaid(update.settings)
+            self._calls.settings = self.settings.overlaid(update.settings)
         self._updates.settle(update)
 
     def _configured(self, session: object) -> None:
-        audio = session.audio if isinstance(session, RealtimeSession) else None
-        if audio is None:
+        if not isinstance(session, RealtimeSession) or (audio := session.audio) is None:
             return
         if audio.input is not None:
             self._hearing.configured(audio.input)
@@ -323,11 +319,7 @@ class Conversation:
         self._saying.item_done(running, event.item)
         if not running.out_of_band:
             self._chronicle.put(event.item, done=True)
-            self._call(running, event.item)
-
-    def _call(self, running: Running, item: Item) -> None:
-        if isinstance(item, FunctionCall) and item.status in (None, "completed"):
-            self._calls.called(running, item)
+            self._calls.called(running, event.item)
 
     def _response_done(self, event: server.ResponseDone, now: float) -> None:
         response, outcome = event.response, outcome_of(event.response)
@@ -339,7 +331,7 @@ class Conversation:
                 if id_of(item) not in self._chronicle.history:
                     self._chronicle.put(item, done=True)
                 if outcome.status == "completed":
-                    self._call(running, item)
+                    self._calls.called(running, item)
             self._chronicle.updated()
         if outcome.error is not None:
             self._effects.emit(ErrorEvent(outcome.error))
