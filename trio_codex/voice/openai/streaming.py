@@ -170,7 +170,8 @@ class Stream:
     async def _agree(self, transport: Transport) -> None:
         """Send the settings and wait until the server has agreed to them."""
         with trio.move_on_after(AGREED_IN_S):
-            await transport.send(encode_client_event(settings_event(self._settings)))
+            with suppress(ConnectionLost):  # what the server said before it hung up is still to be read
+                await transport.send(encode_client_event(settings_event(self._settings)))
             while True:
                 match _decode(await transport.receive()):
                     case SessionUpdated():
