@@ -31,7 +31,6 @@ class Responses:
         self._limits = limits
         self._conversation_id = ids.new("conv")
         self._running: dict[str, ActiveResponse] = {}
-        self._waiting: set[str] = set()
         self._speaker: str | None = None  # the response of the conversation
         self._voice_heard = False
         self._awaits_speech = False
@@ -83,7 +82,6 @@ class Responses:
         yield from response.open()
         if given is not None:
             yield from self._listen_to(context)
-        self._waiting.add(response.id)
         yield from self.words_known()
 
     def cancel(self, response_id: str | None) -> Iterator[PeerEffect]:
@@ -100,10 +98,8 @@ class Responses:
 
     def words_known(self) -> Iterator[PeerEffect]:
         """Generate what has waited for words and need not wait any longer."""
-        waiting = [response for response in self._running.values() if response.id in self._waiting]
-        for response in waiting:
-            if not response.awaits_words:
-                self._waiting.discard(response.id)
+        for response in self._running.values():
+            if not response.requested and not response.awaits_words:
                 yield Generate(response.request())
 
     # --- progress --------------------------------------------------------------------------------------------------
@@ -170,7 +166,7 @@ class Responses:
             yield from self._stop(response.id, Ending("incomplete", "max_output_tokens"))
 
     def _stop(self, response_id: str, ending: Ending) -> Iterator[PeerEffect]:
-        if response_id not in self._waiting:
+        if self._running[response_id].requested:
             yield StopGenerating(response_id)
         yield from self._end(response_id, ending)
 
@@ -178,7 +174,6 @@ class Responses:
         response = self._running.pop(response_id, None)
         if response is None:
             return
-        self._waiting.discard(response_id)
         was_speaker = self._speaker == response_id
         if was_speaker:
             self._speaker = None

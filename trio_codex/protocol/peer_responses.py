@@ -98,6 +98,7 @@ class ActiveResponse:
         self.id: str = ids.new("resp")
         self.config = config
         self.context: tuple[Record, ...] = tuple(context)
+        self.requested: bool = False
         self._conversation = conversation
         self._conversation_id = conversation_id
         self._ids = ids
@@ -127,7 +128,8 @@ class ActiveResponse:
         return isinstance(limit, int) and self._bill.output_tokens >= limit
 
     def request(self) -> AnswerRequest:
-        """What is to be answered."""
+        """What is to be answered; from now on somebody generates it."""
+        self.requested = True
         config = self.config
         return AnswerRequest(
             response_id=self.id,
