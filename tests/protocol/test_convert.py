@@ -71,6 +71,7 @@ class House(Wire):
     pet: Pet | None = None
     dog: Dog | None = None
     guest: Cat | Mapping[str, Any] | None = None
+    stray: Beast | None = None
 
 
 SAID = [
@@ -87,6 +88,7 @@ SAID = [
     (Cat, {"type": "cat", "lives": 9}, Cat(lives=9, tame=None)),
     (Cat, {"type": "cat", "lives": 9, "tame": False, "weight": 4}, Cat(lives=9, tame=False, weight=4)),
     (Cat, {"type": "cat", "lives": 9, "tame": None}, Cat(lives=9, tame=None, extra={"tame": None})),
+    (Cat, {"type": "cat", "lives": 9, "sound": None}, Cat(lives=9, tame=None, extra={"sound": None})),
     (Cat, {"type": "cat", "lives": 9, "sound": [1]}, Cat(lives=9, tame=None, extra={"sound": [1]})),
     (Cat, {"type": "mouser", "lives": 9}, Cat(lives=9, tame=None, extra={"type": "mouser"})),
     (Cat, {"type": "cat", "lives": 9, "picture": "AAE="}, Cat(lives=9, tame=None, picture=b"\0\1")),
@@ -187,6 +189,7 @@ def test_what_does_not_fit_is_refused_with_the_path(kind: Any, value: Any, reaso
         (Guide(limit=b""), "expected int or str, got bytes @ $.limit"),  # type: ignore[arg-type]
         (Guard(place=7), "expected Mapping or str, got an integer @ $.place"),  # type: ignore[arg-type]
         (Fish(of=Guide()), "expected Cat, got Guide @ $.of"),  # type: ignore[arg-type]
+        (House(stray=Fish()), "expected Beast, got Fish @ $.stray"),  # type: ignore[arg-type]
         (House(pet=Guide()), "expected Cat or Guard or Fish or Beast, got Guide @ $.pet"),  # type: ignore[arg-type]
     ],
 )
