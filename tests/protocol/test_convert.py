@@ -109,6 +109,7 @@ SAID = [
     (House, {"dog": {"type": "dog", "role": "guide"}}, House(dog=Guide(), animals=None)),  # type: ignore[arg-type]
     (House, {"animals": [], "pet": {"type": "yeti"}}, House(pet=Beast("yeti", {"type": "yeti"}))),
     (House, {"animals": [], "guest": {"type": "cat", "lives": 1}}, House(guest=Cat(lives=1, tame=None))),
+    (House, {"animals": [], "pet": {}}, House(pet=Fish())),
     (House, {"animals": [], "guest": {"type": "yeti"}}, House(guest={"type": "yeti"})),
 ]  # fmt: skip
 
