@@ -73,9 +73,9 @@ async def test_a_lone_frame_goes_out_at_once_and_gives_its_room_back(autojump_cl
 
 async def test_a_crowd_is_left_to_the_writer_in_order(autojump_clock: trio.abc.Clock) -> None:
     wire = Wire(True)
-    taken, _ = await said(wire, ["one", "two", "three"])
-    assert wire.written == ["one"]
-    assert taken == [[("two", True), ("three", True)]]
+    taken, _ = await said(wire, ["one", "two", "three", "four"], ["five", "six"])
+    assert wire.written == ["one", "two", "five", "six"]
+    assert taken == [[("three", True), ("four", True)]]
 
 
 async def test_what_the_transport_has_kept_is_finished_by_the_writer(autojump_clock: trio.abc.Clock) -> None:

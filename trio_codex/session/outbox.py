@@ -2,9 +2,9 @@
 
 The queue is unbounded, because only verbs that hold room and the core's own bounded outputs fill it; room is counted in frames. The
 writer begins when there is something to write, takes everything that waits at once, and ends when nothing does: a session that listens
-has none. Without a writer, a transport that can (`Eager`) is handed a frame that comes alone right away, in the same order and with
-nothing to cancel: that spares a turn of the scheduler for each chunk of a microphone (30 µs of 75 µs in a session at the pace of
-speech). Frames that come in a crowd are left to the writer, who sends them together.
+has none. Without a writer, a transport that can (`Eager`) is handed what comes alone right away, in the same order and with nothing
+to cancel: that spares a turn of the scheduler for each chunk of a microphone (30 µs of 75 µs in a session at the pace of speech), and the
+writer for the first message (60 µs of an opening). Frames that come in a crowd are left to the writer, who sends them together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOM: Final = 64
 """Frames that verbs may have in the outbox before the next one waits."""
 
 _CROWD_S: Final = 0.001
-"""Frames that follow each other more quickly than this are a crowd."""
+"""Three sends within this time are a crowd; two are not, such as the settings and the first message."""
 
 
 OutgoingFrame: TypeAlias = tuple[str, bool]
@@ -40,7 +40,7 @@ class Outbox:
         self._frames: list[OutgoingFrame] = []
         self._room = ROOM
         self._roomless: Waiters = []  # verbs that wait for room, which is handed to them
-        self._last = 0.0  # when somebody last had something to send
+        self._last = self._last_but_one = 0.0  # when somebody had something to send
 
     # --- room ------------------------------------------------------------------------------------------------------
 
@@ -83,7 +83,8 @@ class Outbox:
         if not self._frames or self.writing:
             return False
         now = trio.current_time()
-        alone, self._last = now - self._last > _CROWD_S, now
+        alone = now - self._last_but_one > _CROWD_S
+        self._last_but_one, self._last = self._last, now
         self.writing = self.eager is None or not alone or not self._sent_by(self.eager)
         return self.writing
 
