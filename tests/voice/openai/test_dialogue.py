@@ -53,7 +53,7 @@ class Conversations(RuleBasedStateMachine):
         self.started: list[str] = []
         self.ended: list[str] = []
         self.said = ""
-        self.turn_at = 0
+        self.earlier: set[str] = set()
 
     def perform(self, effects: list[Any]) -> None:
         for effect in effects:
@@ -80,7 +80,7 @@ class Conversations(RuleBasedStateMachine):
     @precondition(lambda self: not self.in_turn)
     @rule(text=WORDS)
     def hear(self, text: str) -> None:
-        self.turn_at = len(self.dialogue.history)
+        self.earlier = {item.id for item in self.dialogue.history}
         self.dialogue.begin(text)
         self.dialogue.brief(BRIEFINGS[self.dialogue.agent])
         self.in_turn, self.asked, self.said = True, False, ""
@@ -182,8 +182,8 @@ class Conversations(RuleBasedStateMachine):
         self.dialogue.heard(self.said[:heard])
         kept = [
             item.text if item.text_heard is None else item.text_heard
-            for item in self.dialogue.history[self.turn_at :]
-            if item.role == "assistant"
+            for item in self.dialogue.history  # the output of a call from an earlier turn may have come in between
+            if item.role == "assistant" and item.id not in self.earlier
         ]
         assert "".join(kept) == self.said[:heard].replace("\n", "")  # which only stands between messages
 
