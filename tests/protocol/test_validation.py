@@ -197,6 +197,13 @@ FAILING: list[tuple[dict[str, Any], str, str, str]] = [
         "left out",
         DESCRIPTION,
     ),
+    (
+        {"transcription": Transcription(model="gpt-transcribe", languages=())},
+        "transcription.languages",
+        "name one language at least, not []",
+        DESCRIPTION,
+    ),
+    ({"transcription": {"languages": []}}, "transcription.languages", "one language at least", DESCRIPTION),
     ({"transcription": {"model": 5}}, "transcription.model", "expected a string", MODELS),
     ({"input_format": "mp3"}, "input_format", "pcm16, audio/pcm, g711_ulaw", DESCRIPTION),
     ({"output_format": {"type": "audio/opus"}}, "output_format.type", "'audio/pcm', 'audio/pcmu' or", DESCRIPTION),

@@ -139,6 +139,7 @@ _HEARING: Final = (
     ),
     Rule(f"{_TRANSCRIPTION}.delay", one_of("minimal", "low", "medium", "high", "xhigh"), MODELS),
     Rule(f"{_TRANSCRIPTION}.prompt", left_out("gpt-realtime-whisper takes none"), DESCRIPTION, _BY_WHISPER),
+    Rule(f"{_TRANSCRIPTION}.languages", none_of([], says="name one language at least"), DESCRIPTION),
     Rule(
         _DETECTION,
         null("gpt-realtime-whisper detects no turns, and server_vad is on unless it is switched off"),
