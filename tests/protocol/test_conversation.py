@@ -82,6 +82,7 @@ def test_a_message_is_an_item_and_a_create() -> None:
     driver = Driver()
     step = driver.message("Hello")
     assert step.types == ["conversation.item.create", "response.create"]
+    assert step.sent[0]["event_id"].startswith("event_c")
     item = step.sent[0]["item"]
     assert item["content"] == [{"type": "input_text", "text": "Hello"}]
     create = step.sent[1]

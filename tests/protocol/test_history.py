@@ -381,6 +381,17 @@ def test_items_that_did_not_change_are_the_same_objects() -> None:
     assert [old is new for old, new in zip(before, after, strict=True)] == [True, True, False, True, True]
 
 
+def test_what_came_since_somebody_looked_goes_on() -> None:
+    history = History()
+    history.put(message("a", role="assistant"), ROOT)
+    assert order(history) == ["a"]
+    history.put(message("b", role="assistant", status="in_progress"), "a")
+    history.delta("b", 0, "Hello", SPOKEN)
+    assert history.items[1].text == "Hello"
+    history.delta("b", 0, " there", SPOKEN)
+    assert history.items[1].text == "Hello there"
+
+
 def test_an_hour_of_conversation_costs_the_same_from_beginning_to_end() -> None:
     """3,600 items and 100,000 deltas, looked at after each item: function calls are counted, not time."""
 

@@ -32,6 +32,13 @@ class Share(float):
     pass
 
 
+class Loud(dict[str, str]):
+    """A mapping that says more than the dict that it is made of holds."""
+
+    def items(self) -> Any:
+        return [(key, value.upper()) for key, value in super().items()]
+
+
 Pair = namedtuple("Pair", "a b")
 
 
@@ -57,6 +64,7 @@ Pair = namedtuple("Pair", "a b")
         ({"a": Color.RED, "b": [Size.LARGE, (1,)]}, {"a": "red", "b": [3, [1]]}),
         ([{"a": 2**70}], [{"a": 2**70}]),
         ([{Color.RED: Share(0.5)}], [{"red": 0.5}]),
+        ([Loud(a="b")], [{"a": "B"}]),
     ],
 )
 def test_what_json_can_say(given: object, plain: object) -> None:
@@ -111,12 +119,22 @@ def test_what_it_cannot_say(given: object, message: str) -> None:
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "mappings"])
-def test_how_deep_it_may_be(wrap: Any) -> None:
+@pytest.mark.parametrize(
+    ("wrap", "plain"),
+    [
+        (lambda inner: [inner], lambda inner: [inner]),
+        (lambda inner: {"a": inner}, lambda inner: {"a": inner}),
+        (lambda inner: (inner,), lambda inner: [inner]),
+        (lambda inner: MappingProxyType({"a": inner}), lambda inner: {"a": inner}),
+    ],
+    ids=["lists", "dicts", "tuples", "mappings"],
+)
+def test_how_deep_it_may_be(wrap: Any, plain: Any) -> None:
     deep: Any = 1
+    found: Any = 1
     for _ in range(100):
-        deep = wrap(deep)
-    assert as_json(deep, "it") == deep
+        deep, found = wrap(deep), plain(found)
+    assert as_json(deep, "it") == found
     with pytest.raises(ConfigurationError) as caught:
         as_json(wrap(deep), "it")
     assert str(caught.value).startswith("it")

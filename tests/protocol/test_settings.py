@@ -13,6 +13,7 @@ from trio_codex.errors import ConfigurationError
 from trio_codex.hosted import HostedMcp
 from trio_codex.protocol import (
     UNSET,
+    FunctionCall,
     RealtimeSession,
     SemanticVAD,
     ServerVAD,
@@ -165,6 +166,12 @@ def test_handoffs_are_found_before_tools_of_the_same_name() -> None:
     assert briefing.find_handoff("get_weather") is None
     assert briefing.find_tool("get_weather") is get_weather
     assert briefing.find_tool("nothing") is None
+
+
+def test_a_call_beside_a_session_is_part_of_no_response() -> None:
+    call = brief(greeter).read_call(FunctionCall(call_id="call_1", name="get_weather", arguments="{}"))
+    assert call.tool is get_weather
+    assert (call.call_id, call.response_id, call.handoff) == ("call_1", "", None)
 
 
 def test_an_agent_without_a_voice_leaves_the_voice_alone() -> None:
