@@ -61,7 +61,7 @@ class Outgoing:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        await self._transport.__aexit__(kind, error, traceback)
+        await self._transport.__aexit__(kind, error, traceback)  # noqa: ASYNC102 - as the transport below does it
 
 
 # --- proxies -----------------------------------------------------------------------------------------------------------
