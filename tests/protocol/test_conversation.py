@@ -24,6 +24,7 @@ from trio_codex.protocol import (
     ResponseParams,
     SessionSettings,
     StartTimer,
+    StopPlayback,
     UserMessage,
     structure,
 )
@@ -426,6 +427,24 @@ def test_an_abandoned_ask_that_runs_is_cancelled_and_silenced() -> None:
     assert step.types == ["response.cancel", "conversation.item.truncate"]
     assert driver.sounded("r1", "m", 500).played == b""
     assert driver.cancelled("r1", "client_cancelled").settled == []
+
+
+def test_what_was_said_before_an_abandoned_ask_is_heard_to_its_end() -> None:
+    driver = Driver()
+    driver.message()
+    driver.created("r1")
+    driver.sounded("r1", "before", 500)
+    driver.done("r1")
+    ticket, _ = driver.ask()
+    driver.created("r2")
+    driver.sounded("r2", "m", 500)
+    step = driver.verb(driver.conversation.abandon(ticket, driver.now))
+    assert step.types == ["response.cancel", "conversation.item.truncate"]
+    assert step.frame("conversation.item.truncate")["item_id"] == "m"
+    assert step.only(StopPlayback) == StopPlayback("r2")
+    driver.cancelled("r2", "client_cancelled")
+    truncated = driver.verb(driver.conversation.interrupt(driver.now)).frame("conversation.item.truncate")
+    assert truncated["item_id"] == "before"  # it had gone on
 
 
 def test_an_abandoned_ask_on_its_way_is_cancelled_when_its_response_begins() -> None:

@@ -289,8 +289,7 @@ class Answers:
                 running.owed = running.owed and "cancelled"
             else:
                 self._cancel(running)
-            self._effects.add(StopPlayback(running.id))
-            self._truncate(self.saying.playback.interrupted(now, running.id))
+            self._hush(running, now)
         feedback = FEEDBACK.format(name=guardrail.name)
         content = ContentPart(type="input_text", text=feedback)
         self._effects.send(ConversationItemCreate(item=SystemMessage(content=(content,))))
@@ -351,7 +350,12 @@ class Answers:
             if not self.asks.want(running.askers):
                 self._cancel(running)
                 if running is self.active:
-                    self.silence(now)
+                    self._hush(running, now)
+
+    def _hush(self, running: Running, now: float) -> None:
+        """Stop the sound of one answer: what others have asked for before sounds on."""
+        self._effects.add(StopPlayback(running.id))
+        self._truncate(self.saying.playback.interrupted(now, running.id))
 
     def _cancel(self, running: Running) -> None:
         self.saying.stop(running)
