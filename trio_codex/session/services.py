@@ -18,7 +18,6 @@ import trio
 from trio_codex.errors import ConnectionLost, RemoteProtocolError
 from trio_codex.events import RawModelEvent
 from trio_codex.protocol import (
-    Effect,
     FunctionCall,
     ResponseOutputAudioDelta,
     ResponseOutputItemDone,
@@ -58,14 +57,14 @@ class Services:
         self._unwritten = False  # a verb was accepted and its frame has not reached the wire
         self._sounds: str | None = None  # the item whose audio came last
 
-    async def run(self, first: list[Effect]) -> None:
-        """Perform what comes first, and run everything until it is left, or until a task fails; the task that calls it reads."""
+    async def run(self) -> None:
+        """Run everything until it is left, or until a task fails; the task that calls it reads."""
         try:
             async with trio.open_nursery() as self._nursery:
                 self._scope = self._nursery.cancel_scope
                 self._tools.begin(self._nursery)
-                self._shell.perform(first)
-                del first  # the session may be long
+                if self._shell.outbox.writing:  # what was to be said first was not all taken at once
+                    self.start_writer()
                 try:
                     await self._read()
                     await trio.sleep_forever()  # so that tasks can still begin, until the session is left
