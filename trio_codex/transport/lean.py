@@ -53,10 +53,9 @@ class _Connection:
         self._target = target
 
     async def __aenter__(self) -> LeanTransport:
-        secrets = self._target.secrets
-        self._wire, frames = await _connected(self._target)
+        self._wire, transport = await _connected(self._target)
         del self._target  # with its headers and all
-        return LeanTransport(self._wire, frames, secrets)
+        return transport
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -207,7 +206,7 @@ class LeanTransport:
 # --- opening -----------------------------------------------------------------------------------------------------------
 
 
-async def _connected(target: Target) -> tuple[Wire, Frames]:
+async def _connected(target: Target) -> tuple[Wire, LeanTransport]:
     wire: Wire | None = None
     said = bytearray()
     with trio.move_on_after(target.timeout):
@@ -240,12 +239,13 @@ async def _open_wire(target: Target) -> Wire:
     return tls
 
 
-async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> Frames:
+async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> LeanTransport:
     """Become a websocket; `said` is what the peer said meanwhile. Raises ConnectionFailed."""
     handshake = Handshake(target)
     try:
         wire.write(handshake.request)
-        frames = Frames()  # here, for what runs after a wait runs on cold caches
+        frames = Frames()  # here, for the peer thinks meanwhile, and what runs after a wait runs on cold caches
+        transport = LeanTransport(wire, frames, target.secrets)
         while (head := said.find(_END_OF_HEAD) + len(_END_OF_HEAD)) < len(_END_OF_HEAD):
             await _hear(wire, target, said)
             if len(said) > _HEAD_BYTES or not said.startswith(b"HTTP/1."[: len(said)]):
@@ -256,7 +256,7 @@ async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> Frames:
         raise why_not_opened(target, bytes(said), hung_up=True) from error
     with suppress(OSError):  # which the reader is going to meet
         wire.write(frames.feed(bytes(said[head:])))  # what came with the answer may want one itself
-    return frames
+    return transport
 
 
 async def _look_closer(handshake: Handshake, head: int, wire: Wire, target: Target, said: bytearray) -> None:
