@@ -62,7 +62,9 @@ def judged(lines: list[str]) -> tuple[bool, bool]:
     head = text.encode("utf-8", "surrogateescape")
     protocol = handshake.closer_look()
     protocol.receive_data(head)
-    return handshake.is_usual_yes(head), bool(protocol.events_received()) and protocol.handshake_exc is None
+    return handshake.is_usual_yes(head, handshake.proof()), bool(
+        protocol.events_received()
+    ) and protocol.handshake_exc is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import trio
 from trio_codex.errors import ConnectionLost
 from trio_codex.testing import scripted_server
 from trio_codex.transport import Eager, Target
+from trio_codex.transport.frames import Frames
 from trio_codex.transport.lean import LeanTransport, open_lean
 
 Serve: TypeAlias = Callable[[Callable[[Any], Awaitable[None]]], AbstractAsyncContextManager[str]]
@@ -160,3 +161,40 @@ async def test_keys_that_the_server_repeats_are_hidden(name: str, key: str, serv
             while len(more) < 2:
                 more += await transport.receive_many()
             assert more == ["…!", "again …"]
+
+
+class Flooded:
+    """A wire with more to read than one takes at a time: each read is full, and gives so many texts."""
+
+    full = True
+
+    def __init__(self, texts: int) -> None:
+        self.reads = 0
+        self._read = b"\x81\x01!" * texts
+
+    def write(self, data: bytes) -> bool:
+        raise AssertionError("nothing is to be answered")
+
+    def read(self) -> bytes:
+        self.reads += 1
+        return self._read
+
+    async def wait_readable(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def wait_writable(self) -> None:
+        raise AssertionError("nothing waits to be written")
+
+    def close(self) -> None:
+        raise AssertionError("nobody closes")
+
+
+@pytest.mark.parametrize(("texts", "reads"), [(1, 2), (64, 2), (65, 1)])
+async def test_a_flood_is_read_twice_in_a_turn_unless_it_is_many_messages(texts: int, reads: int) -> None:
+    wire = Flooded(texts)
+    transport = LeanTransport(wire, Frames())
+    with trio.fail_after(LIMIT_S):
+        assert len(await transport.receive_many()) == texts * reads
+        assert wire.reads == reads
+        assert len(await transport.receive_many()) == texts * reads
+        assert wire.reads == 2 * reads

@@ -63,32 +63,43 @@ class Frames:
         if self._doubtful:
             self._any_frame(data)
             return self._answer()
-        if self._unread:
-            self._unread += data
-            unread: bytes | bytearray = self._unread
-        else:
-            unread = data  # most of the time it begins with a frame: it need not be copied to be looked at
         at = 0
-        while self.over is None and (bounds := _next_frame(unread, at)) is not None:
-            start, end = bounds
-            if unread[at] == _WHOLE_TEXT and start and not self._fragments:
-                self._text(unread[start:end])
-            else:
-                self._doubtful = not start
-                self._any_frame(bytes(unread[at:end]))
-            at = end
-        if unread is data:
-            self._unread += data[at:]
-        else:
-            del self._unread[:at]
+        if self._unread:
+            at = self._missing(len(data))
+            self._unread += data[:at]
+            del self._unread[: self._take_frames(self._unread, 0)]
+        if not self._unread:  # looked at where it stands: only what completes a frame is copied, and what begins one
+            at = self._take_frames(data, at)
+        self._unread += data[at:]
         return self._answer()
+
+    def _missing(self, most: int) -> int:
+        """How many of so many bytes belong to the frame that has begun; all of them, as long as it does not tell its size."""
+        bounds = _bounds(self._unread, 0)
+        return most if bounds is None else min(bounds[1] - len(self._unread), most)
+
+    def _take_frames(self, data: bytes | bytearray, at: int) -> int:
+        """Take all whole frames from a place on; gives where they end."""
+        have = len(data)
+        with memoryview(data) as view:
+            while self.over is None and (bounds := _bounds(data, at)) is not None:
+                start, end = bounds
+                if end > have:
+                    break
+                if data[at] == _WHOLE_TEXT and start and not self._fragments:
+                    self._text(view[start:end])
+                else:
+                    self._doubtful = not start
+                    self._any_frame(bytes(view[at:end]))
+                at = end
+        return at
 
     def feed_end(self) -> None:
         """The peer has hung up, or the connection broke."""
         if self.over is None:
             self.over = ConnectionLost(ABNORMAL)
 
-    def _text(self, data: bytes | bytearray) -> None:
+    def _text(self, data: bytes | memoryview) -> None:
         try:
             self.received.append(str(data, "utf-8"))
         except UnicodeDecodeError as error:
@@ -177,8 +188,8 @@ class _Masks:
 _MASKS: Final = _Masks()
 
 
-def _next_frame(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
-    """Where the payload of the frame at `at` starts and ends; None while it is incomplete.
+def _bounds(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
+    """Where the payload of the frame at `at` starts and ends, come or not; None while its head is incomplete.
 
     If it is one that may not come (masked, too long, of no known kind), everything is given for its end, and 0 for its start.
     """
@@ -195,7 +206,7 @@ def _next_frame(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
         start = at + (4 if size == _ONE_BYTE else 10)
         if have < start:
             return None
-        size = int.from_bytes(data[at + 2 : start], "big")
+        size = data[at + 2] << 8 | data[at + 3] if size == _ONE_BYTE else int.from_bytes(data[at + 2 : start], "big")
         if size > MAX_MESSAGE:
             return 0, have
-    return (start, start + size) if have >= start + size else None
+    return start, start + size

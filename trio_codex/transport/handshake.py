@@ -36,10 +36,13 @@ class Handshake:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._key = generate_key()
-        self._accept = accept_key(self._key).encode()
         self.request: bytes = self._usual_request() or self._any_request()
 
-    def is_usual_yes(self, head: bytes) -> bool:
+    def proof(self) -> bytes:
+        """What the peer has to say to show that it has read this request."""
+        return accept_key(self._key).encode()
+
+    def is_usual_yes(self, head: bytes, proof: bytes) -> bool:
         """Whether this head of an answer, up to its empty line, is a yes that needs no closer look."""
         if len(head) > _SHORT or not _YES.fullmatch(head):
             return False
@@ -49,7 +52,7 @@ class Handshake:
             len(said) == len(headers) <= _MANY
             and said.get(b"upgrade", b"").lower() == b"websocket"
             and said.get(b"connection", b"").lower() == b"upgrade"
-            and said.get(b"sec-websocket-accept") == self._accept
+            and said.get(b"sec-websocket-accept") == proof
             and not any(name in said for name in _AGREED)
         )
 

@@ -33,6 +33,13 @@ __all__ = ["LeanTransport", "open_lean"]
 _STUCK_S: Final = 0.05
 """How often the reader tries to get rid of a pong that the system would not take, which happens when the peer reads nothing."""
 
+_READS: Final = 2
+_MANY: Final = 64
+"""How often the reader reads before others have their turn, as long as there is more, and how many messages are enough.
+
+A turn of the scheduler for two reads of a flood instead of one: 28.1 → 26.1 µs for 4,800 bytes with words, 61 → 56 µs for 24,000.
+"""
+
 _LEFT: Final = 64
 """Messages that come during the goodbye, while nobody receives, and are kept."""
 
@@ -131,15 +138,18 @@ class LeanTransport:
                 wake_all(self._others)
 
     def _take_in(self) -> None:
-        try:
-            data = self._wire.read()
-        except OSError:
-            data = b""
-        if data:
-            if answer := self._frames.feed(data):
-                self._write(answer)
-        elif data is not None:
-            self._frames.feed_end()
+        for _ in range(_READS):
+            try:
+                data = self._wire.read()
+            except OSError:
+                data = b""
+            if data:
+                if answer := self._frames.feed(data):
+                    self._write(answer)
+            elif data is not None:
+                self._frames.feed_end()
+            if not (data and self._wire.full) or len(self._frames.received) > _MANY:
+                break
 
     async def _until_over(self) -> None:
         """Read to the end, for somebody who does not receive."""
@@ -244,13 +254,14 @@ async def _shake_hands(wire: Wire, target: Target, said: bytearray) -> LeanTrans
     handshake = Handshake(target)
     try:
         wire.write(handshake.request)
-        frames = Frames()  # here, for the peer thinks meanwhile, and what runs after a wait runs on cold caches
+        proof = handshake.proof()  # from here on the peer thinks, and what runs after a wait runs on cold caches
+        frames = Frames()
         transport = LeanTransport(wire, frames, target.secrets)
         while (head := said.find(_END_OF_HEAD) + len(_END_OF_HEAD)) < len(_END_OF_HEAD):
             await _hear(wire, target, said)
             if len(said) > _HEAD_BYTES or not said.startswith(b"HTTP/1."[: len(said)]):
                 raise why_not_opened(target, bytes(said), hung_up=False)
-        if not handshake.is_usual_yes(bytes(said[:head])):
+        if not handshake.is_usual_yes(bytes(said[:head]), proof):
             await _look_closer(handshake, head, wire, target, said)
     except OSError as error:
         raise why_not_opened(target, bytes(said), hung_up=True) from error

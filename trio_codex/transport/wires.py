@@ -22,6 +22,11 @@ READ_BYTES: Final = 64 * 1024
 class Wire(Protocol):
     """A connection that carries bytes. What breaks it raises OSError (of which ssl.SSLError is one)."""
 
+    @property
+    def full(self) -> bool:
+        """Whether the last read took all that a read takes: more has come, most likely."""
+        ...
+
     def write(self, data: bytes) -> bool:
         """Send, as far as it goes without waiting; says whether everything has gone. What has not is kept; b"" tries it again."""
         ...
@@ -48,7 +53,7 @@ class SocketWire:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._kept = bytearray()
-        self._full = False  # the last read took all that a read takes
+        self.full: bool = False
 
     def write(self, data: bytes) -> bool:
         """Send, as far as it goes without waiting."""
@@ -71,12 +76,12 @@ class SocketWire:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
             data = None
-        self._full = data is not None and len(data) == READ_BYTES
+        self.full = data is not None and len(data) == READ_BYTES
         return data
 
     def wait_readable(self) -> Awaitable[None]:
         """Wait until something has come."""
-        if self._full:  # then more has come, most likely: others have their turn, and the system need not tell (1 µs a piece of a flood)
+        if self.full:  # then more has come, most likely: others have their turn, and the system need not tell (1 µs a piece of a flood)
             return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - as below
         return trio.lowlevel.wait_readable(self._socket)  # noqa: ASYNC105 - by who waits: a frame here would be 0.2 KiB
 
@@ -99,6 +104,11 @@ class TlsWire:
         self._come, self._going = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._come, self._going, server_hostname=host)
         self._ended = False
+
+    @property
+    def full(self) -> bool:
+        """Whether the last read took all that a read takes."""
+        return self._wire.full
 
     async def handshake(self) -> None:
         """Agree on keys and check who the peer is. Raises OSError, ssl.SSLError among them."""
