@@ -193,7 +193,9 @@ def step(floor: Floor, given: Given) -> tuple[Floor, tuple[Outcome, ...]]:
     floor, outcomes = _take(floor, given)
     if isinstance(floor.holder, Idle) and floor.waiting and not floor.held:
         request, *rest = floor.waiting
-        floor = attrs.evolve(floor, holder=Requested(request), waiting=tuple(rest))
+        floor = Floor(
+            Requested(request), tuple(rest), floor.held
+        )  # not by attrs.evolve, which takes four times as long
         outcomes = (*outcomes, Create(request))
     return floor, outcomes
 
@@ -243,7 +245,7 @@ def _wanted(floor: Floor, given: Want) -> Floor:
         if _may_join(other, given.request):
             joined = _merged(other, given.request)
             return attrs.evolve(floor, waiting=(*floor.waiting[:index], joined, *floor.waiting[index + 1 :]))
-    return attrs.evolve(floor, waiting=(*floor.waiting, given.request))
+    return Floor(floor.holder, (*floor.waiting, given.request), floor.held)
 
 
 def _withdrawn(floor: Floor, event_id: str) -> tuple[Floor, tuple[Outcome, ...]]:
@@ -305,7 +307,7 @@ def _created(floor: Floor, given: Created) -> tuple[Floor, tuple[Outcome, ...]]:
         return attrs.evolve(floor, holder=holder), void
     sent = in_flight(floor)
     unwanted = (Unwanted(given.response_id),) if sent and sent.withdrawn else ()
-    return attrs.evolve(floor, holder=Answering(given.response_id, sent)), unwanted
+    return Floor(Answering(given.response_id, sent), floor.waiting, floor.held), unwanted
 
 
 def _after_done(holder: Holder, response_id: str) -> Holder:

@@ -75,7 +75,9 @@ class _Entry:
         return self.previous is not None and not self.deleted
 
     def part(self, index: int, kind: str = "") -> _Part:
-        part = self.parts.setdefault(index, _Part())
+        part = self.parts.get(index)
+        if part is None:
+            part = self.parts[index] = _Part()
         part.type = part.type or kind
         return part
 

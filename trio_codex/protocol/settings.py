@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import attrs
@@ -187,7 +187,7 @@ def _plain(name: str, value: Any) -> Any:
                 )
             return dict(_FORMATS[value])
         case str() if name == "noise_reduction":
-            return {"type": value}
+            return {"type": as_json(value, where)}
         case _:
             return as_json(value, where)
 
@@ -200,6 +200,11 @@ class Briefing:
     instructions: str
     tools: tuple[Tool | HostedMcp, ...] = ()
     handoffs: tuple[Handoff, ...] = ()
+
+    @cached_property
+    def wire_functions(self) -> list[dict[str, Any]]:
+        """The same as the wire has them. Raises ConfigurationError for a schema that is no JSON."""
+        return [as_json(each.schema(), f"tool {each.name!r}") for each in self.functions]
 
     @property
     def functions(self) -> tuple[Tool | HostedMcp | Handoff, ...]:
@@ -237,5 +242,4 @@ def session_object(briefing: Briefing, settings: SessionSettings) -> dict[str, A
     own = {"instructions": briefing.instructions}
     if briefing.agent.voice is not None:
         own["voice"] = briefing.agent.voice
-    tools = [as_json(each.schema(), f"tool {each.name!r}") for each in briefing.functions]
-    return {**_on_wire({**own, **_given(settings)}), "tools": tools}
+    return {**_on_wire({**own, **_given(settings)}), "tools": briefing.wire_functions}

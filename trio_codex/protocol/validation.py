@@ -66,14 +66,21 @@ def check_settings(
             raise ConfigurationError(
                 f"{name(('tools', index, 'parameters'))} must be a JSON schema, an object [{MODELS}]"
             )
-    return check_session(session_object(briefing, merged), model=model, complete=complete, name=name)
+    return _check_plain(session_object(briefing, merged), model=model, complete=complete, name=name)
 
 
 def check_session(
     session: Mapping[str, Any], *, model: str | None = None, complete: bool = False, name: Name | None = None
 ) -> tuple[str, ...]:
     """Check the session object of a `session.update`, whoever wrote it; gives warnings. Raises ConfigurationError."""
-    whole = as_json({**({} if model is None else {"model": model}), **session}, "session")
+    return _check_plain(
+        as_json(dict(session), "session"), model=model, complete=complete, name=name or _under("session")
+    )
+
+
+def _check_plain(session: Mapping[str, Any], *, model: str | None, complete: bool, name: Name) -> tuple[str, ...]:
+    """The same for a session object that is JSON as it stands."""
+    whole = session if model is None else {"model": as_json(model, "session.model"), **session}
     try:
         text = orjson.dumps(whole).decode()
     except TypeError:  # an integer of more than 64 bits
@@ -81,7 +88,7 @@ def check_session(
     try:
         return _warnings_of(text, complete)
     except _Wrong as wrong:
-        raise wrong.named(name or _under("session")) from None
+        raise wrong.named(name) from None
 
 
 def check_response(params: Mapping[str, Any], briefing: Briefing, *, model: str | None = None) -> ResponseParams:

@@ -65,7 +65,7 @@ class EventStream:
         self._feeds = feeds
         self._wanted = _ANY if self.kinds is None else _Wanted(self.kinds)
         self._entries: dict[int, SessionEvent] = {}  # by number, oldest first
-        self._light: dict[int, None] = {}  # the numbers of those that go first
+        self._light: dict[int, int] = {}  # the numbers of those that go first, and their sizes
         self._bytes = 0
         self._next = 0  # the number of the next event to deliver
         self._count = 0  # the number of the next event to come
@@ -83,9 +83,10 @@ class EventStream:
         self._count += 1
         self._entries[number] = event
         measure = _SIZES.get(kind)
-        self._bytes += _NOMINAL_BYTES if measure is None else _NOMINAL_BYTES + measure(event)
+        size = _NOMINAL_BYTES if measure is None else _NOMINAL_BYTES + measure(event)
+        self._bytes += size
         if kind in _LIGHT:
-            self._light[number] = None
+            self._light[number] = size
         while len(self._entries) > self._buffer or self._bytes > MAX_BYTES:
             self._drop_one()
         if self._reader:
@@ -109,17 +110,15 @@ class EventStream:
 
     def _drop_one(self) -> None:
         number = next(iter(self._light or self._entries))
-        self._light.pop(number, None)
-        self._bytes -= _size(self._entries.pop(number))
+        event = self._entries.pop(number)
+        self._bytes -= self._light.pop(number, 0) or _size(event)
 
     def _take(self) -> SessionEvent | None:
         event = self._entries.pop(self._next, None)
         if event is None:
             return self._gap()
-        self._light.pop(self._next, None)
+        self._bytes -= self._light.pop(self._next, 0) or _size(event)
         self._next += 1
-        measure = _SIZES.get(type(event))
-        self._bytes -= _NOMINAL_BYTES if measure is None else _NOMINAL_BYTES + measure(event)
         return event
 
     def _gap(self) -> SessionEvent | None:
