@@ -12,6 +12,12 @@ from typing import Any, Final
 
 DELTA_MS: Final = 100
 DELTA_BYTES: Final = 48 * DELTA_MS
+DELTAS_PER_ANSWER: Final = 50
+"""Of an answer at the pace of speech: five seconds."""
+
+LONGEST_BYTES: Final = 48 * 200_000
+"""Of an answer in a flood: 200 s, a little less than the 4,096 tokens that the API allows."""
+
 _NUMBER_BYTES: Final = 12  # eight and some zeros: sixteen characters of base64
 
 

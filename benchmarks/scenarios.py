@@ -17,6 +17,7 @@ from statistics import median, quantiles
 from typing import Any, Final, TypeVar
 
 from benchmarks.client import Call, Client, Job
+from benchmarks.frames import DELTAS_PER_ANSWER
 from benchmarks.voice import VoiceClient, voice
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class Effort:
     sessions: int = 100
     seconds: float = 5.0
     settling: float = 1.0
-    pieces: int = 4000
+    pieces: int = 20_000
     ladder: tuple[int, ...] = (50, 75, 100, 125, 150, 200, 250, 300, 400, 500)
     step_s: float = 2.0
 
@@ -163,9 +164,12 @@ async def _until_done(client: Client) -> None:
 # --- many sessions at once -----------------------------------------------------------------------------------------
 
 
-async def duplex(client: Client, url: str, effort: Effort, *, sessions: int = 0) -> Figures:
-    """All sessions hear and speak at the pace of speech: from the write of a piece of audio to the user's event."""
-    return (await _duplex(client, url, effort, sessions or effort.sessions, effort.seconds))[0]
+async def duplex(client: Client, url: str, effort: Effort, *, sessions: int = 0, apart: bool = False) -> Figures:
+    """All sessions hear and speak at the pace of speech: from the write of a piece of audio to the user's event.
+
+    Every 5 s all answers end, and the next begin, within 0.1 s; or, if they are `apart`, one after the other throughout the 5 s.
+    """
+    return (await _duplex(client, url, effort, sessions or effort.sessions, effort.seconds, apart=apart))[0]
 
 
 async def capacity(client: Client, url: str, effort: Effort) -> Figures:
@@ -184,7 +188,9 @@ _LATE_MS: Final = 20.0
 _SPOKEN: Final = 0.95
 
 
-async def _duplex(client: Client, url: str, effort: Effort, sessions: int, seconds: float) -> tuple[Figures, float]:
+async def _duplex(
+    client: Client, url: str, effort: Effort, sessions: int, seconds: float, *, apart: bool = False
+) -> tuple[Figures, float]:
     opened: list[Call] = []
     delays: list[int] = []
     received = sent = 0
@@ -196,7 +202,7 @@ async def _duplex(client: Client, url: str, effort: Effort, sessions: int, secon
             opened.append(call)
             await _wait_for(client, lambda: begin < float("inf"))
             await client.sleep_until(begin - effort.settling + index / sessions * 0.1)
-            await call.say("talk")
+            await call.say(f"talk {index % DELTAS_PER_ANSWER if apart else 0}")
             await client.at_once([lambda: call.listen(heard), lambda: speak(call, index)])
 
     def heard(audio: bytes) -> bool:
@@ -349,6 +355,7 @@ SCENARIOS: Final = {
             _wanted(_DUPLEX, p50=(5.0, None), p99=(5.0, None), cpu=(1.1, 1.5)),
             paced=True,
         ),
+        Scenario("duplex_apart", partial(duplex, apart=True), "all in duplex, answers apart", _DUPLEX, paced=True),
         Scenario(
             "capacity",
             capacity,

@@ -1,11 +1,13 @@
 """The scripted Realtime server: one process, one thread, no library, so that contestants wait for themselves and not for it.
 
-The words of the user's last message choose what the next response is: "call" is a function call, "talk" is speech at the pace of speech
-until the connection ends, "flood COUNT BYTES" is so many pieces of speech as fast as they are taken, anything else is one piece of
-speech at once. After the output of a function call, the audio of the response carries how many nanoseconds the output took; after
-"count", how many pieces of the user's audio have come; all other audio carries when it was sent, see `frames`.
+The words of the user's last message choose what the next response is: "call" is a function call, "talk SAID" is speech at the pace of
+speech until the connection ends, in answers of fifty pieces, so many of which the first one has said already; "flood COUNT BYTES" is so
+many pieces of speech as fast as they are taken, in answers as long as the API allows; anything else is one piece of speech at once.
+After the output of a function call, the audio of the response carries how many nanoseconds the output took; after "count", how many
+pieces of the user's audio have come; all other audio carries when it was sent, see `frames`.
 
-Run as `python -m benchmarks.server [core]`, with the files of a certificate and its key in CERTIFICATE and KEY for TLS; writes its ports,
+Run as `python -m benchmarks.server [core]`; on a core of its own it never sleeps, for to wake it there takes some 50 µs, which everybody
+would wait for three times in an opening. Reads the files of a certificate and its key from CERTIFICATE and KEY for TLS; writes its ports,
 without and with TLS and that of the voice pipeline's service, to standard output and ends with its standard input.
 """
 
@@ -25,11 +27,10 @@ from hashlib import sha1
 from itertools import count
 from typing import Any, Final
 
-from benchmarks.frames import DELTA_MS, SESSION, Answer, event, framed, item_frames
+from benchmarks.frames import DELTA_MS, DELTAS_PER_ANSWER, LONGEST_BYTES, SESSION, Answer, event, framed, item_frames
 from benchmarks.voice_server import Service
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_DELTAS_PER_ANSWER: Final = 50
 _BEFORE_CALL_ENDS_S: Final = 0.003  # so that what came before it is through, as in life
 _TEXT, _CLOSE, _PING = 1, 8, 9
 _PEEK: Final = 160
@@ -155,13 +156,13 @@ class Caller(asyncio.Protocol):
                 self._transport.write(answer.call_begins())
                 self._loop.call_later(_BEFORE_CALL_ENDS_S, self._end_call, answer.call_ends())
             case ["flood", pieces, size]:
-                self._flood = _flood(answer, int(pieces), int(size))
+                self._flood = self._answers(answer, int(pieces), int(size))
                 self.resume_writing()
             case ["count"]:
                 self._transport.write(answer.begins() + answer.audio(self._appended) + answer.ends())
-            case ["talk"]:
+            case ["talk", said]:
                 self._transport.write(answer.begins())
-                self._talk(answer, self._loop.time(), 0)
+                self._talk(answer, self._loop.time(), int(said))
             case _:
                 number, self._report = self._report or time.monotonic_ns(), None
                 self._transport.write(answer.begins() + answer.audio(number) + answer.ends())
@@ -176,6 +177,13 @@ class Caller(asyncio.Protocol):
         while not self._paused and (data := next(self._flood, b"")):
             self._transport.write(data)
 
+    def _answers(self, answer: Answer, pieces: int, size: int) -> Iterator[bytes]:
+        most = LONGEST_BYTES // size
+        while pieces > most:
+            yield from _flood(answer, most, size)
+            pieces, answer = pieces - most, self._answer()
+        yield from _flood(answer, pieces, size)
+
     def _end_call(self, frames: bytes) -> None:
         self._call_sent = time.monotonic_ns()
         self._transport.write(frames)
@@ -183,7 +191,7 @@ class Caller(asyncio.Protocol):
     def _talk(self, answer: Answer, when: float, said: int) -> None:
         if self._transport.is_closing():
             return
-        if said == _DELTAS_PER_ANSWER:
+        if said == DELTAS_PER_ANSWER:
             self._transport.write(answer.ends())
             answer, said = self._answer(), 0
             self._transport.write(answer.begins())
@@ -213,7 +221,7 @@ def _flood(answer: Answer, pieces: int, size: int) -> Iterator[bytes]:
     yield answer.ends()
 
 
-async def serve(announce: Callable[[int, int, int], None]) -> None:
+async def serve(announce: Callable[[int, int, int], None], *, sleepless: bool = False) -> None:
     """Serve on ports that the system chooses until standard input ends."""
     loop = asyncio.get_running_loop()
     plain = await loop.create_server(Caller, "127.0.0.1", 0, backlog=512)
@@ -221,6 +229,12 @@ async def serve(announce: Callable[[int, int, int], None]) -> None:
     over = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 1) else over.set())
     voice = await loop.create_server(Service, "127.0.0.1", 0)
+    if sleepless:
+
+        def stay_awake() -> None:
+            loop.call_soon(stay_awake)
+
+        stay_awake()
     announce(*(each.sockets[0].getsockname()[1] for each in (plain, tls, voice)))
     await over.wait()
 
@@ -235,7 +249,8 @@ def _tls() -> ssl.SSLContext | None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    own_core = len(sys.argv) > 1
+    if own_core:
         os.sched_setaffinity(0, {int(sys.argv[1])})
     many_files()
-    asyncio.run(serve(lambda *ports: print(*ports, flush=True)))
+    asyncio.run(serve(lambda *ports: print(*ports, flush=True), sleepless=own_core))
