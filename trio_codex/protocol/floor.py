@@ -229,7 +229,7 @@ def _take(floor: Floor, given: Given) -> tuple[Floor, tuple[Outcome, ...]]:
         case Created():
             return _created(floor, given)
         case Done(response_id):
-            return attrs.evolve(floor, holder=_after_done(floor.holder, response_id)), ()
+            return Floor(_after_done(floor.holder, response_id), floor.waiting, floor.held), ()
         case Refused():
             return _refused(floor, given)
 

@@ -49,7 +49,7 @@ def outcome_of(response: Response) -> Outcome:
     known = details if isinstance(details, StatusDetails) else StatusDetails()
     return Outcome(
         status=status,
-        details=unstructure(details),
+        details=None if details is None else unstructure(details),
         reason=known.reason,
         error=_error(response, details) if status == "failed" else None,
         usage=_usage(response),
