@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import attrs
@@ -201,11 +201,6 @@ class Briefing:
     tools: tuple[Tool | HostedMcp, ...] = ()
     handoffs: tuple[Handoff, ...] = ()
 
-    @cached_property
-    def wire_functions(self) -> list[dict[str, Any]]:
-        """The same as the wire has them. Raises ConfigurationError for a schema that is no JSON."""
-        return [as_json(each.schema(), f"tool {each.name!r}") for each in self.functions]
-
     @property
     def functions(self) -> tuple[Tool | HostedMcp | Handoff, ...]:
         """What the model can call, in the order of the wire: the tools, then the handoffs."""
@@ -242,4 +237,5 @@ def session_object(briefing: Briefing, settings: SessionSettings) -> dict[str, A
     own = {"instructions": briefing.instructions}
     if briefing.agent.voice is not None:
         own["voice"] = briefing.agent.voice
-    return {**_on_wire({**own, **_given(settings)}), "tools": briefing.wire_functions}
+    tools = [as_json(each.schema(), f"tool {each.name!r}") for each in briefing.functions]
+    return {**_on_wire({**own, **_given(settings)}), "tools": tools}
