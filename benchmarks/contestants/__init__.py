@@ -53,12 +53,13 @@ _SPEECH: Final = frozenset(
         "first_audio",
         "duplex_one",
         "duplex",
+        "duplex_apart",
         "capacity",
         "memory",
         "memory_many",
     )
 )
-"""What those can do that know of sockets and frames, and of no tools."""
+"""What a connection can do that knows of frames, and of no tools."""
 
 CONTESTANTS: Final = {
     contestant.name: contestant
@@ -119,7 +120,6 @@ CONTESTANTS: Final = {
             "websockets",
             ("websockets>=17", "trio>=0.31", "orjson>=3.10"),
             ("websockets", "orjson"),
-            only=_SPEECH,
             short=True,
         ),
         Contestant(
@@ -128,7 +128,21 @@ CONTESTANTS: Final = {
             "websockets",
             ("websockets>=17", "trio>=0.31", "orjson>=3.10"),
             ("websockets", "trio", "orjson"),
-            only=_SPEECH,
+        ),
+        Contestant(
+            "lean transport alone",
+            "benchmarks.contestants.lean_frames:CLIENT",
+            "trio_codex",
+            _OURS,
+            ("trio-codex", "trio", "orjson", "websockets"),
+        ),
+        Contestant(
+            "lean transport alone, paced",
+            "benchmarks.contestants.lean_frames:PACED",
+            "trio_codex",
+            _OURS,
+            ("trio-codex", "trio", "orjson", "websockets"),
+            paced=True,
         ),
     )
 }

@@ -25,7 +25,14 @@ def append(pcm: bytes) -> str:
     return orjson.dumps({"type": "input_audio_buffer.append", "audio": b64encode(pcm).decode()}).decode()
 
 
-def audio_in(frame: str | bytes) -> bytes | None:
-    """The audio of a frame of the server, if it has some."""
-    event: dict[str, Any] = orjson.loads(frame)
+def audio_in(event: dict[str, Any]) -> bytes | None:
+    """The audio of an event of the server, if it has some."""
     return b64decode(event["delta"]) if event["type"] == "response.output_audio.delta" else None
+
+
+def answer_to(event: dict[str, Any]) -> tuple[str, ...]:
+    """The frames that answer an event of the server: what the one tool gives, if it is a call."""
+    if event["type"] != "response.output_item.done" or event["item"]["type"] != "function_call":
+        return ()
+    item = {"type": "function_call_output", "call_id": event["item"]["call_id"], "output": "It is sunny in Boston."}
+    return orjson.dumps({"type": "conversation.item.create", "item": item}).decode(), RESPOND

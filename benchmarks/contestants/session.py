@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from benchmarks.client import Client
+from benchmarks.contestants.paced import Paced
 from benchmarks.contestants.under_trio import UnderTrio
 from trio_codex import Agent, Endpoint, Session, events, open_realtime_session, tool
-from trio_codex.audio import Pacer
 
 
 @tool
@@ -57,18 +57,8 @@ class SessionClient(UnderTrio):
             yield SessionCall(session)
 
 
-class PacedClient(SessionClient):
+class PacedClient(Paced, SessionClient):
     """The same on one timer for all."""
-
-    _pacer: Pacer | None = None
-
-    async def every(self, first: float, period: float, do: Callable[[], Awaitable[bool]]) -> None:
-        """Await `do` once in every period of the pacer."""
-        await self.sleep_until(first)
-        self._pacer = self._pacer or Pacer(period)
-        async for _ in self._pacer.ticks():
-            if not await do():
-                return
 
 
 LEAN: Client = SessionClient("lean")

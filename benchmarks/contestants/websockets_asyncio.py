@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 from websockets.asyncio.client import connect
 
 from benchmarks.client import Client
-from benchmarks.contestants.bare import RESPOND, UPDATE, append, audio_in, message
+from benchmarks.contestants.bare import RESPOND, UPDATE, answer_to, append, audio_in, message
 from benchmarks.contestants.under_asyncio import UnderAsyncio
 
 
@@ -29,11 +30,14 @@ class SocketCall:
         await self._socket.send(append(pcm))
 
     async def listen(self, heard: Callable[[bytes], bool]) -> None:
-        """Iterate over the frames."""
+        """Parse every frame, give audio to `heard`, answer calls."""
         async for frame in self._socket:
-            audio = audio_in(frame)
+            event = orjson.loads(frame)
+            audio = audio_in(event)
             if audio is not None and heard(audio):
                 return
+            for answer in answer_to(event):
+                await self._socket.send(answer)
 
 
 class AsyncioClient(UnderAsyncio):
