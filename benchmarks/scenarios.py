@@ -362,7 +362,6 @@ SCENARIOS: Final = {
             "held by one core",
             {"sessions": Figure("", 1.0, 2.0, more=True)},
             paced=True,
-            repetitions=1,
         ),
         Scenario("memory", idle_memory, "memory", _MEMORY, repetitions=2),
         Scenario(
