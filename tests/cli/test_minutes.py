@@ -41,10 +41,20 @@ FAILED = ResponseDoneEvent("response", "failed", None, None)
 )
 def test_a_turn_is_over_when_everything_is_answered(events: list[SessionEvent], over: bool) -> None:
     minutes = Minutes(Console(quiet=True))
-    minutes.begin_turn("hello")
+    minutes.begin_turn()
     for event in events:
         minutes._note(event)
     assert minutes.turn_over.is_set() is over
+
+
+def test_a_written_turn_is_over_when_its_answer_is_cancelled_for_nobody_cuts_in() -> None:
+    shown = io.StringIO()
+    minutes = Minutes(Console(shown))
+    minutes.begin_turn("hello")
+    minutes._note(ANSWERING)
+    minutes._note(ResponseDoneEvent("response", "cancelled", {"reason": "turn_detected"}, None))
+    assert minutes.turn_over.is_set()
+    assert shown.getvalue() == "the answer was cut short (turn_detected)\n"
 
 
 @pytest.mark.parametrize(

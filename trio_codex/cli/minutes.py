@@ -1,8 +1,8 @@
 """The minutes of a conversation: turns, tool calls, handoffs, and whether the agent's turn is over.
 
 One task follows the session's events and writes them down; the players wait on `turn_over`. A turn is over when its last response is
-done: one that made a call is followed by another, after the tool or the handoff; one that was cancelled by another, after what cut
-it short; and whoever speaks while it is over, opens it again.
+done: one that made a call is followed by another, after the tool or the handoff; one that was cancelled by another, after the speech
+that cut it short, which there is none of where the user writes; and whoever speaks while it is over, opens it again.
 """
 
 from __future__ import annotations
@@ -56,13 +56,15 @@ class Minutes:
         self.speech_started: trio.Event = trio.Event()  # or there will be none, because something failed
         self.voice_ended_at: float | None = None  # when the last voiced sample was sent, if that is measured
         self._console = console
+        self._written = False  # the user's turn: nobody cuts in
         self._more_to_come = False  # a call was made: another response follows
         self._speaking = False  # the user, as the server hears it
         self._unanswered = False  # what the user said or says
 
     def begin_turn(self, user: str | None = None) -> None:
-        """The user has the word."""
+        """The user has the word; `user` is what is written, if it is not spoken."""
         self.turns.append(Turn(user))
+        self._written = user is not None
         self.turn_over = trio.Event()
         self.speech_started = trio.Event()
         self.voice_ended_at = None
@@ -92,10 +94,11 @@ class Minutes:
                 self._note_voice(started=isinstance(event, SpeechStartedEvent))
             case ResponseDoneEvent(status=status, status_details=details):
                 self._console.end_of_words()
-                if status == "incomplete":
+                cut_in = status == "cancelled" and not self._written
+                if status == "incomplete" or (status == "cancelled" and not cut_in):
                     self._console.line("notice", f"the answer was cut short ({_reason(details)})")
                 more = self._more_to_come and status == "completed"
-                if not (more or self._unanswered or status == "cancelled"):
+                if not (more or self._unanswered or cut_in):
                     self.turn_over.set()
 
     def _note_voice(self, *, started: bool) -> None:
