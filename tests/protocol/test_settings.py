@@ -187,6 +187,7 @@ ODD: Any = object()
         {"reasoning": {"effort": ODD}},
         {"turn_detection": ServerVAD(threshold=ODD)},
         {"transcription": Transcription(prompt=ODD)},
+        {"noise_reduction": "near\ud800field"},
     ],
     ids=lambda value: next(iter(value)),
 )
