@@ -335,6 +335,10 @@ def test_text_that_no_server_could_read(settings: dict[str, Any]) -> None:
     assert "holds half of a surrogate pair" in refusal(SessionSettings(**settings))
 
 
+def test_a_model_that_no_server_could_read() -> None:
+    assert refusal(SessionSettings(), model="gpt\ud800").startswith("session.model holds half of a surrogate pair")
+
+
 def test_subclasses_of_strings_are_strings() -> None:
     class Voice(str):
         __slots__ = ()
