@@ -250,6 +250,17 @@ async def test_raw_events_are_weighed_too() -> None:
             assert len(seen) == 16
 
 
+async def test_who_changes_a_raw_event_takes_no_room_from_others() -> None:
+    async with scripted_session() as (session, line):
+        with session.subscribe([RawModelEvent]) as log, session.subscribe([RawModelEvent]) as other:
+            for _ in range(20):
+                await line.say("news", text="x" * 1024 * 1024)
+                await trio.testing.wait_all_tasks_blocked()
+                [event] = await taken(log)
+                event.data["text"] = "…"
+                assert await taken(other) == [event]
+
+
 async def test_the_sessions_own_stream_holds_1024_events() -> None:
     async with scripted_session() as (session, line):
         await trouble(line, *map(str, range(1030)))
