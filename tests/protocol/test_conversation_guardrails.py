@@ -177,7 +177,9 @@ def test_a_model_that_does_not_see_reason_is_not_asked_for_ever() -> None:
         if number < 4:
             driver.created(f"r{number + 1}")
     assert driver.creates == 4
-    assert driver.log.only(Note).message.startswith("4 answers in a row")
+    note = driver.log.only(Note)
+    assert note.message.startswith("4 answers in a row")
+    assert note.warning
     driver.answering("r9")
     driver.judge(driver.said("r9", "a9", "something bad"), True)
     driver.cancelled("r9", "client_cancelled")

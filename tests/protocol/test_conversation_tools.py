@@ -417,7 +417,9 @@ def test_a_handoff_leaves_the_voice_once_something_was_heard() -> None:
     driver.done("r0")
     session, driver = settings_of(driver, deep)
     assert "audio" not in session
-    assert "keeps the voice" in driver.log.only(Note).message
+    note = driver.log.only(Note)
+    assert "keeps the voice" in note.message
+    assert note.warning
 
 
 @pytest.mark.parametrize("answered", [True, False])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -615,6 +616,19 @@ async def test_a_handoff() -> None:
             await answer(line, await line.expect(ResponseCreate), "Hello")
             seen = [type(await anext(events)).__name__ for _ in range(5)]
             assert seen == ["AgentStartEvent", "ToolStartEvent", "HandoffEvent", "ToolEndEvent", "AgentStartEvent"]
+
+
+async def test_a_voice_that_cannot_change_any_more_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    agent = Agent(voice="alloy", handoffs=[Agent(name="Deep", voice="ash")])
+    async with scripted_session(agent) as (session, line):
+        caplog.clear()
+        await answer(line, None, "Hello", audio=TENTH)
+        await answer(line, calls=[Call("c1", "transfer_to_deep")])
+        await line.expect(ConversationItemCreate)
+        assert session.current_agent.name == "Deep"
+        assert line.settings["audio"]["output"]["voice"] == "alloy"
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["Deep keeps the voice of the call: it cannot change once audio was heard"]
 
 
 async def test_a_handoff_that_is_interrupted_while_its_callable_runs() -> None:

@@ -299,9 +299,8 @@ class Answers:
         if self._trips < TRIPS:
             self.want(Cause.FEEDBACK)
         else:
-            self._effects.add(
-                Note(f"{TRIPS} answers in a row were stopped by guardrails: the model is not asked again")
-            )
+            note = f"{TRIPS} answers in a row were stopped by guardrails: the model is not asked again"
+            self._effects.add(Note(note, warning=True))
 
     # --- stopping --------------------------------------------------------------------------------------------------
 

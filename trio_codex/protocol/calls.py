@@ -222,7 +222,7 @@ class Calls:
             wanted = target.agent.voice if voice is UNSET else None
             if wanted is not None and wanted != self.briefing.agent.voice:
                 note = f"{target.agent.name} keeps the voice of the call: it cannot change once audio was heard"
-                self._effects.add(Note(note))
+                self._effects.add(Note(note, warning=True))
         return session
 
     def _arrived(self, call: ToolCall | None, source: Briefing, target: Briefing) -> None:

@@ -111,9 +111,10 @@ class StartTimer:
 
 @attrs.frozen
 class Note:
-    """A line for the log."""
+    """A line for the log; a warning where something that was wanted is not done."""
 
     message: str
+    warning: bool = False
 
 
 Effect: TypeAlias = (

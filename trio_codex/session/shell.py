@@ -7,6 +7,7 @@ it; room is counted in frames. When the connection ends, everybody who waits is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -140,8 +141,8 @@ class Shell:
                 self._settle(ticket, value, error)
             case StartTimer(name, seconds):
                 self.own_tasks.start_timer(name, seconds)
-            case Note(message):
-                log.info("%s", message)
+            case Note(message, warning):
+                log.log(logging.WARNING if warning else logging.INFO, "%s", message)
 
     def _post(self, effect: Send, *, room: bool) -> bool:
         """Put a frame in the outbox; says whether it took room."""
