@@ -52,6 +52,7 @@ Pair = namedtuple("Pair", "a b")
         ("ä", "ä"),
         (Size.LARGE, 3),
         (2**70, 2**70),
+        pytest.param(2**1024 - 1, 2**1024 - 1, id="large"),
         (Share(0.5), 0.5),
         (Pair(1, (2, [3])), [1, [2, [3]]]),
         (MappingProxyType({Color.RED: UserDict({"x": Pair("y", None)})}), {"red": {"x": ["y", None]}}),
@@ -110,6 +111,8 @@ def kinds(value: object) -> object:
         ({"a": {7: "secret"}}, "it.a must have names that are strings, not int [JSON, RFC 8259]"),
         ("secret\ud800", "it holds half of a surrogate pair, which UTF-8 cannot say [JSON, RFC 8259]"),
         (["a", "\udfff"], "it[1] holds half of a surrogate pair, which UTF-8 cannot say [JSON, RFC 8259]"),
+        pytest.param(2**1024, "it must be a number below 2**1024 [JSON, RFC 8259]", id="large"),
+        ({"a": [-(10**5000)]}, "it.a[0] must be a number below 2**1024 [JSON, RFC 8259]"),
         ({"\ud900": 1}, "it holds half of a surrogate pair, which UTF-8 cannot say [JSON, RFC 8259]"),
     ],
 )
@@ -144,7 +147,7 @@ def test_how_deep_it_may_be(wrap: Any, plain: Any) -> None:
 TOO_DEEP: list[Any] = functools.reduce(lambda inner, _: [inner], range(101), [])
 
 
-@pytest.mark.parametrize("bad", [object(), {1: 2}, "\ud800", TOO_DEEP])
+@pytest.mark.parametrize("bad", [object(), {1: 2}, "\ud800", pytest.param(2**1024, id="large"), TOO_DEEP])
 def test_a_long_place_is_cut(bad: object) -> None:
     with pytest.raises(ConfigurationError) as caught:
         as_json(bad, "x" * 300)

@@ -21,6 +21,9 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 _LEVELS: Final = 100
 """How deep a setting may be nested; the codec writes 250 levels, and the frame around it takes some."""
 
+_BITS: Final = 1024
+"""Of a whole number: as many as double precision has room for. No reader need follow beyond, and Python does not write 4,301 digits."""
+
 _AS_IT_STANDS: Final = (
     orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 )
@@ -46,6 +49,8 @@ def _copied(value: object, where: str, levels: int) -> Any:
     if isinstance(value, str):
         return _text(value, where)
     if isinstance(value, int):
+        if value.bit_length() > _BITS:
+            raise ConfigurationError(f"{where[:200]} must be a number below 2**{_BITS} [JSON, RFC 8259]")
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
         return float(value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Awaitable, Iterator
+from contextlib import suppress
 from typing import Final, Protocol
 
 import trio
@@ -152,18 +153,25 @@ class TlsWire:
         if not self._ended and not self._take_in():
             return None
         came = b"".join(self._records())
-        if self._going.pending:
-            self._wire.write(self._going.read())  # new keys, which the peer may ask for at any time
+        if self._going.pending:  # new keys, which the peer may ask for at any time, or what is wrong with a record
+            with suppress(OSError):  # what has come counts, also of a peer that is gone
+                self._wire.write(self._going.read())
         return came if came or self._ended else None
 
     def _records(self) -> Iterator[bytes]:
+        some = False
         try:
             while data := self._tls.read(READ_BYTES):
+                some = True
                 yield data
         except ssl.SSLWantReadError:
             return
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             pass
+        except ssl.SSLError:
+            # What was said before it is still heard, which may be the goodbye; then the next read is the end.
+            if not some:
+                raise
         self._ended = True
 
     async def wait_readable(self) -> None:
