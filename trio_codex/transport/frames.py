@@ -45,6 +45,7 @@ class Frames:
         self.over: ConnectionLost | None = None
         self._protocol: Protocol | None = None  # the package, while something is open that it alone knows of
         self._unread = bytearray()
+        self._missing = 0  # how many bytes the frame that has begun lacks; 0 as long as it does not tell
         self._fragments: list[bytes | bytearray] = []
         self._fragments_are_text = False
         self._doubtful = False  # a frame began that may not come: the package reads on until it says so
@@ -63,20 +64,19 @@ class Frames:
         if self._doubtful:
             self._any_frame(data)
             return self._answer()
+        if len(data) < self._missing:
+            self._unread += data
+            self._missing -= len(data)
+            return b""
         at = 0
         if self._unread:
-            at = self._missing(len(data))
+            at, self._missing = self._missing or len(data), 0
             self._unread += data[:at]
             del self._unread[: self._take_frames(self._unread, 0)]
         if not self._unread:  # looked at where it stands: only what completes a frame is copied, and what begins one
             at = self._take_frames(data, at)
         self._unread += data[at:]
         return self._answer()
-
-    def _missing(self, most: int) -> int:
-        """How many of so many bytes belong to the frame that has begun; all of them, as long as it does not tell its size."""
-        bounds = _bounds(self._unread, 0)
-        return most if bounds is None else min(bounds[1] - len(self._unread), most)
 
     def _take_frames(self, data: bytes | bytearray, at: int) -> int:
         """Take all whole frames from a place on; gives where they end."""
@@ -85,6 +85,7 @@ class Frames:
             while self.over is None and (bounds := _bounds(data, at)) is not None:
                 start, end = bounds
                 if end > have:
+                    self._missing = end - have
                     break
                 if data[at] == _WHOLE_TEXT and start and not self._fragments:
                     self._text(view[start:end])
