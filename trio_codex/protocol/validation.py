@@ -73,9 +73,8 @@ def check_session(
     session: Mapping[str, Any], *, model: str | None = None, complete: bool = False, name: Name | None = None
 ) -> tuple[str, ...]:
     """Check the session object of a `session.update`, whoever wrote it; gives warnings. Raises ConfigurationError."""
-    return _check_plain(
-        as_json(dict(session), "session"), model=model, complete=complete, name=name or _under("session")
-    )
+    plain = as_json(session, "session")
+    return _check_plain(plain, model=model, complete=complete, name=name or _under("session"))
 
 
 def _check_plain(session: Mapping[str, Any], *, model: str | None, complete: bool, name: Name) -> tuple[str, ...]:
