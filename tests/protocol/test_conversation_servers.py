@@ -413,7 +413,7 @@ def test_settings_that_are_not_answered_in_time(opened: bool, kind: type[Excepti
     (timer,) = driver.verb(effects).all(StartTimer)
     (settled,) = driver.verb(verbs.timed_out(timer.name)).settled
     assert (settled.ticket, type(settled.error)) == (ticket, kind)
-    assert str(settled.error) == "the server did not answer in time"
+    assert str(settled.error) == "the server did not acknowledge the settings in 10 s"
 
 
 def test_a_frame_that_is_not_the_protocol_is_told_with_the_reason() -> None:

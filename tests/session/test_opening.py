@@ -238,7 +238,7 @@ async def test_settings_that_nobody_acknowledges() -> None:
         await line.expect_end()
 
     started = trio.current_time()
-    with pytest.raises(ConnectionFailed, match="did not answer in time"):
+    with pytest.raises(ConnectionFailed, match="did not acknowledge the settings in 10 s"):
         async with scripted_session(None, script, acknowledge=False):
             raise AssertionError
     assert trio.current_time() - started == 10

@@ -57,11 +57,11 @@ async def open_realtime_session(
             reply = await session.ask("What time is it?")
 
     When the block is entered, the server has acknowledged the settings; when it is left, nothing of the session runs any more: no task,
-    no socket, no thread but abandoned sync tools. Leaving takes at most `patience` seconds, connecting at most `connect_timeout`.
-    Raises ConfigurationError (no key, a bad CA file, a setting that the API does not allow) before any network use, ConnectionFailed (DNS,
-    TCP, TLS, handshake, time limit), ServerRefused (a setting); the body's own exception comes out as it is. Leaving normally raises
-    ConnectionLost only if something that was accepted could not be sent and nobody has been told. `record` names a file to record the
-    call in (`Recording(path, audio=True)` with its sound), for `trio-codex replay` and `inspect`.
+    no socket, no thread but abandoned sync tools. Leaving takes at most `patience` seconds, connecting at most `connect_timeout`; after
+    that the server has 10 s to acknowledge. Raises ConfigurationError (no key, a bad CA file, a setting that the API does not allow) before
+    any network use, ConnectionFailed (DNS, TCP, TLS, handshake, time limit), ServerRefused (a setting); the body's own exception comes out
+    as it is. Leaving normally raises ConnectionLost only if something that was accepted could not be sent and nobody has been told.
+    `record` names a file to record the call in (`Recording(path, audio=True)` with its sound), for `trio-codex replay` and `inspect`.
     """
     if call_id is not None and model is not None:
         raise ConfigurationError("give either model or call_id: a call has its model already")
