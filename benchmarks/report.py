@@ -119,7 +119,7 @@ def plot(path: Path, results: Sequence[Result]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
 
-    picture = Picture(figsize=(8, 5))
+    picture = Picture(figsize=(10, 5))
     FigureCanvasAgg(picture)
     axes = picture.add_subplot()
     for name in dict.fromkeys(result.contestant for result in results):
@@ -132,7 +132,7 @@ def plot(path: Path, results: Sequence[Result]) -> None:
         ylabel="p99, server to the user's event [ms]",
         yscale="log",
     )
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, which are many
     picture.tight_layout()
     picture.savefig(path, dpi=120)
 
