@@ -203,8 +203,9 @@ class Conversation:
     def timed_out(self, name: str) -> list[Effect]:
         """A timer that an effect started has run out."""
         if update := self._updates.refused(name):
-            late = f"the server did not acknowledge the settings in {TIME_LIMIT_S:g} s"
-            self._update_failed(update, late, code="timeout")
+            self._update_failed(
+                update, f"the server did not acknowledge the settings in {TIME_LIMIT_S:g} s", code="timeout"
+            )
             self._calls.floor_moved()
         self._hosted.timed_out(name)
         return self._effects.take()

@@ -100,7 +100,10 @@ Holder: TypeAlias = Idle | Requested | Contested | Answering | Blocked
 
 @attrs.frozen
 class Floor:
-    """The whole state: who holds the floor, who waits, and whether the next create is held back (a handoff is being applied)."""
+    """The whole state: who holds the floor, who waits, and whether the next create is held back (a handoff is being applied).
+
+    Where each answer comes by it is made by position, which takes a quarter of what `attrs.evolve` does.
+    """
 
     holder: Holder = attrs.field(factory=Idle)
     waiting: tuple[Request, ...] = ()
@@ -193,7 +196,7 @@ def step(floor: Floor, given: Given) -> tuple[Floor, tuple[Outcome, ...]]:
     floor, outcomes = _take(floor, given)
     if isinstance(floor.holder, Idle) and floor.waiting and not floor.held:
         request, *rest = floor.waiting
-        floor = Floor(Requested(request), tuple(rest))  # attrs.evolve takes four times as long
+        floor = Floor(Requested(request), tuple(rest))
         outcomes = (*outcomes, Create(request))
     return floor, outcomes
 

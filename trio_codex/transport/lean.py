@@ -148,7 +148,7 @@ class LeanTransport:
                     self._write(answer)
             elif data is not None:
                 self._frames.feed_end()
-            if not (data and self._wire.full) or len(self._frames.received) > _MANY:
+            if not data or not self._wire.full or len(self._frames.received) > _MANY:
                 break
 
     async def _until_over(self) -> None:
