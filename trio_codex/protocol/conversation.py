@@ -39,7 +39,7 @@ from trio_codex.protocol.outcomes import outcome_of
 from trio_codex.protocol.running import Running
 from trio_codex.protocol.sessions import RealtimeSession
 from trio_codex.protocol.settings import Briefing, SessionSettings, session_object
-from trio_codex.protocol.updates import TIME_LIMIT_S, Purpose, Update, Updates
+from trio_codex.protocol.updates import LATE, Purpose, Update, Updates
 from trio_codex.protocol.wire import UnknownEvent, changed
 from trio_codex.tools import sendable
 
@@ -203,9 +203,7 @@ class Conversation:
     def timed_out(self, name: str) -> list[Effect]:
         """A timer that an effect started has run out."""
         if update := self._updates.refused(name):
-            self._update_failed(
-                update, f"the server did not acknowledge the settings in {TIME_LIMIT_S:g} s", code="timeout"
-            )
+            self._update_failed(update, LATE, code="timeout")
             self._calls.floor_moved()
         self._hosted.timed_out(name)
         return self._effects.take()

@@ -21,6 +21,7 @@ from trio_codex.protocol.sessions import RealtimeSession
 from trio_codex.protocol.settings import SessionSettings
 
 TIME_LIMIT_S: Final = 10.0
+LATE: Final = f"the server did not acknowledge the settings in {TIME_LIMIT_S:g} s"
 
 
 class Purpose(enum.Enum):
