@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -66,6 +67,19 @@ async def test_a_call_is_made() -> None:
         "tools": [],
         "audio": {"output": {"voice": "marin"}},
     }
+
+
+async def test_a_session_of_any_mappings_and_numbers_goes_as_json_has_it() -> None:
+    session = {"audio": MappingProxyType({"output": {"voice": "marin"}}), "tracing": {"metadata": {"number": 2**70}}}
+    async with serving() as service, open_client(service.endpoint, KEY) as client:
+        for _ in range(2):
+            service.will_answer(201, ANSWER, location="/v1/realtime/calls/rtc_7", content_type="application/sdp")
+        await client.calls.create(OFFER, MappingProxyType(session))
+        await client.calls.accept("rtc_7", MappingProxyType(session))
+    made, accepted = service.asked
+    for said in (json.loads(made.body["session"][1]), accepted.body):
+        assert said["audio"] == {"output": {"voice": "marin"}}
+        assert said["tracing"] == {"metadata": {"number": 2**70}}
 
 
 async def test_a_call_is_made_with_the_session_of_its_key() -> None:

@@ -107,6 +107,7 @@ from trio_codex.protocol.peer_effects import (
 )
 from trio_codex.protocol.peer_ids import Limits
 from trio_codex.protocol.peer_usage import tokens_heard, tokens_of, tokens_spoken
+from trio_codex.protocol.plain import as_json
 from trio_codex.protocol.server_events import (
     SERVER_EVENTS,
     ConversationCreated,
@@ -378,6 +379,7 @@ __all__ = [
     "UserMessage",
     "VoiceId",
     "Wire",
+    "as_json",
     "check_event",
     "check_response",
     "check_session",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
-import orjson
 
 from trio_codex.agent import Agent
 from trio_codex.errors import ConfigurationError, RemoteProtocolError
@@ -56,7 +56,7 @@ class Calls:
         else:
             if isinstance(session, SessionSettings):
                 session = session.for_call()
-            body = orjson.dumps(await session_of(session, agent=agent, model=model, context=context))
+            body = json.dumps(await session_of(session, agent=agent, model=model, context=context)).encode()
             parts = {"sdp": (None, sdp.encode(), _SDP), "session": (None, body, "application/json")}
             answer = await self._api.request("POST", "realtime/calls", files=parts, headers=headers)
         call_id = answer.headers.get("location", "").partition("?")[0].rpartition("/")[2]

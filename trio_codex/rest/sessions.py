@@ -8,7 +8,7 @@ from typing import Any, Final
 from trio_codex.agent import Agent
 from trio_codex.given import check_text
 from trio_codex.logs import get_logger
-from trio_codex.protocol import SessionSettings, check_session, session_object
+from trio_codex.protocol import SessionSettings, as_json, check_session, session_object
 from trio_codex.tool_running import brief
 from trio_codex.transport.dialing import DEFAULT_MODEL
 
@@ -28,7 +28,7 @@ async def session_of(session: Wanted | None, *, agent: Agent | None, model: str 
     """
     check_text(model, where="model", or_none=True)
     if isinstance(session, Mapping):
-        whole = {"type": "realtime", **session}
+        whole = {"type": "realtime", **as_json(session, "session")}
     else:
         settings = session or SessionSettings()
         whole = settings.to_wire() if agent is None else session_object(await brief(agent, context), settings)
