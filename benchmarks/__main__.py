@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--contestant", action="append", choices=CONTESTANTS, help="the same")
     parser.add_argument("--repetitions", type=int, default=3, help="at most; default: %(default)s")
-    parser.add_argument("--minutes", type=float, default=18.0, help="begin nothing after that; default: %(default)g")
+    parser.add_argument("--minutes", type=float, default=22.0, help="begin nothing after that; default: %(default)g")
     parser.add_argument(
         "--short", action="store_true", help="who something is asked of, openai-agents and the floor; 7 minutes"
     )
