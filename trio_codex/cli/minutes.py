@@ -95,7 +95,7 @@ class Minutes:
             case ResponseDoneEvent(status=status, status_details=details):
                 self._console.end_of_words()
                 cut_in = status == "cancelled" and not self._written
-                if status == "incomplete" or (status == "cancelled" and not cut_in):
+                if status in ("incomplete", "cancelled") and not cut_in:
                     self._console.line("notice", f"the answer was cut short ({_reason(details)})")
                 more = self._more_to_come and status == "completed"
                 if not (more or self._unanswered or cut_in):

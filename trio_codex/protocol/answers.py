@@ -142,7 +142,7 @@ class Answers:
 
     def of(self, response_id: str) -> Running | None:
         """The response that an event belongs to: the one that is named or, if nobody knows it, the one that runs."""
-        return self._running.get(response_id) or self._late.get(response_id) or self.active  # asked for each delta
+        return self.find(response_id) or self.active
 
     def find_response(self, response: Response) -> Running | None:
         """The same for a response of the server; one without an id is the one that runs."""
